@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Run a query and get its rows with a reusable context manager.
+
+The naive way puts the values into the SQL text, where a quote in a name breaks it, or worse.
+
+    $ python 1-execute.py
+    (1, 'José Cohen', 'jose.cohen@example.net', 67)
+    (2, "Yusuf M'Bala", 'yusuf.mbala@example.com', 46)
+"""
+
+from contextlib import ExitStack
+
+import seed
+
+DatabaseConnection = seed.import_script("0-databaseconnection").DatabaseConnection
+
+
+class ExecuteQuery:
+    """The rows of `query`, a list of tuples, for a `with` block.
+
+    `params` are the values of its question marks, a tuple, list or dict; a single value may stand
+    alone. What the query wrote is committed if the block succeeds.
+    """
+
+    def __init__(self, query, params=(), db_name="users.db"):
+        self.query = query
+        self.params = params if isinstance(params, tuple | list | dict) else (params,)
+        if params is None:
+            self.params = ()
+        self.db_name = db_name
+
+    def __enter__(self):
+        with ExitStack() as stack:  # if the query fails, __exit__ is not called: close here
+            conn = stack.enter_context(DatabaseConnection(self.db_name))
+            rows = conn.execute(self.query, self.params).fetchall()
+            self._on_exit = stack.pop_all()
+        return rows
+
+    def __exit__(self, *exc_info):
+        return self._on_exit.__exit__(*exc_info)
+
+
+def main():
+    with ExecuteQuery("SELECT * FROM users WHERE age > ? LIMIT ?", (25, 2)) as rows:
+        for row in rows:
+            print(row)
+
+
+if __name__ == "__main__":
+    seed.run_script(main)

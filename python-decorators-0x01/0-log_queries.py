@@ -1,0 +1,50 @@
+#!/usr/bin/env python3
+"""Log each SQL query before it runs, with a decorator.
+
+The naive way, a print() in every function, is forgotten in some, and nobody can turn it off.
+The log goes to stderr: 2026-01-31 12:00:00,000 INFO Executing query: SELECT * FROM users LIMIT 2
+
+    $ python 0-log_queries.py
+    (1, 'José Cohen', 'jose.cohen@example.net', 67)
+    (2, "Yusuf M'Bala", 'yusuf.mbala@example.com', 46)
+"""
+
+import functools
+import logging
+import sqlite3
+
+import seed
+
+logger = logging.getLogger("log_queries")
+
+
+def log_queries(function):
+    """Log the SQL that `function` is called with; its parameters' values are not logged.
+
+    The SQL is the argument named query, sql or statement, or the one that reads like SQL.
+    """
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        seed.ensure_log_handler(logger)
+        if logger.isEnabledFor(logging.INFO):
+            logger.info("Executing query: %s", seed.find_sql(function, args, kwargs))
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+@log_queries
+def fetch_all_users(query):
+    """Return all rows of `query`, run on users.db."""
+    with seed.closing(sqlite3.connect(seed.users_db())) as conn:
+        return conn.execute(query).fetchall()
+
+
+def main():
+    for user in fetch_all_users(query="SELECT * FROM users LIMIT 2"):
+        print(user)
+
+
+if __name__ == "__main__":
+    seed.run_script(main)

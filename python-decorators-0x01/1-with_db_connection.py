@@ -1,0 +1,43 @@
+#!/usr/bin/env python3
+"""Open a database connection for a function and close it afterwards, with a decorator.
+
+The naive way, close() as the last line, is never reached when the query fails: the connection leaks.
+
+    $ python 1-with_db_connection.py
+    (1, 'José Cohen', 'jose.cohen@example.net', 67)
+"""
+
+import functools
+import sqlite3
+
+import seed
+
+
+def with_db_connection(function):
+    """Call `function` with a connection to users.db as its first argument; close it whatever happens.
+
+    Nothing is committed here: put @transactional below. Raises TypeError for a generator or an async
+    function, whose body would run only after the connection is closed.
+    """
+    seed.require_plain_function(function, "with_db_connection")
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        with seed.closing(sqlite3.connect(seed.users_db())) as conn:
+            return function(conn, *args, **kwargs)
+
+    return wrapper
+
+
+@with_db_connection
+def get_user_by_id(conn, user_id):
+    """Return the user's row, (id, name, email, age), or None."""
+    return conn.execute("SELECT * FROM users WHERE id = ?", (user_id,)).fetchone()
+
+
+def main():
+    print(get_user_by_id(user_id=1))
+
+
+if __name__ == "__main__":
+    seed.run_script(main)

@@ -1,0 +1,58 @@
+#!/usr/bin/env python3
+"""Commit what a function wrote if it succeeds, roll it back if it fails, with a decorator.
+
+The naive way, commit() after each statement, leaves half of the work behind when the next one fails.
+
+    $ python 2-transactional.py
+    jose.cohen@example.net -> Crawford_Cartwright@hotmail.com
+"""
+
+import functools
+
+import seed
+
+with_db_connection = seed.import_script("1-with_db_connection").with_db_connection
+
+
+def transactional(function):
+    """Commit on the connection that `function` is called with, or roll back and re-raise the error.
+
+    A rollback that fails as well is noted on the first error, never raised instead of it.
+    """
+    seed.require_plain_function(function, "transactional")
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        conn = seed.require_connection(args, kwargs, "transactional")
+        try:
+            result = function(*args, **kwargs)
+            conn.commit()
+        except BaseException as error:
+            seed.clean_up(conn.rollback, error)
+            raise
+        return result
+
+    return wrapper
+
+
+@with_db_connection
+@transactional
+def update_user_email(conn, user_id, new_email):
+    """Set the user's email; an unknown user is left unknown."""
+    conn.execute("UPDATE users SET email = ? WHERE id = ?", (new_email, user_id))
+
+
+@with_db_connection
+def get_user_email(conn, user_id):
+    return conn.execute("SELECT email FROM users WHERE id = ?", (user_id,)).fetchone()[0]
+
+
+def main():
+    old_email = get_user_email(user_id=1)
+    update_user_email(user_id=1, new_email="Crawford_Cartwright@hotmail.com")
+    print(old_email, "->", get_user_email(user_id=1))
+    update_user_email(user_id=1, new_email=old_email)  # put back, so that this can be run again
+
+
+if __name__ == "__main__":
+    seed.run_script(main)

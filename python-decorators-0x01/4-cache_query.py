@@ -1,0 +1,62 @@
+#!/usr/bin/env python3
+"""Keep the results of queries and hand them out again while nobody has changed the data.
+
+The naive way, a dict by SQL text, forgets the parameters, grows for ever and goes stale.
+
+    $ python 4-cache_query.py
+    queried: 1000 users, 1 result kept
+    cached: 1000 users, 1 result kept
+"""
+
+import copy
+import functools
+
+import seed
+
+with_db_connection = seed.import_script("1-with_db_connection").with_db_connection
+query_cache = seed.QueryCache(limit=128)
+
+
+def cache_query(function):
+    """Run each read once per database, SQL and parameters, until the database changes.
+
+    Any commit counts, by another connection or process too. Each caller gets a copy of its own; its
+    rows are shared. Not cached: writes, :memory:, what is asked inside an open transaction.
+    """
+    seed.require_plain_function(function, "cache_query")
+
+    @functools.wraps(function)
+    def wrapper(*args, **kwargs):
+        conn = seed.find_connection(args, kwargs)
+        state = seed.data_state(conn)  # which database, and the version of its data
+        sql = seed.find_sql(function, args, kwargs)
+        values = seed.typed_arguments(args, kwargs, without=conn)
+        if state is None or values is None or not seed.is_repeatable_read(sql):
+            return function(*args, **kwargs)
+        key = (sql, function, state.database, values)
+        version, result = query_cache.get(key, (None, None))
+        if version != state.version:
+            result = function(*args, **kwargs)
+            if seed.data_state(conn) != state:  # it wrote, or somebody else did meanwhile
+                return result
+            query_cache[key] = state.version, result
+        return copy.copy(result)
+
+    return wrapper
+
+
+@with_db_connection
+@cache_query
+def fetch_users_with_cache(conn, query):
+    """Return all rows of `query`."""
+    return conn.execute(query).fetchall()
+
+
+def main():
+    for attempt in ("queried", "cached"):
+        users = fetch_users_with_cache(query="SELECT * FROM users")
+        print(f"{attempt}: {len(users)} users, {len(query_cache)} result kept")
+
+
+if __name__ == "__main__":
+    seed.run_script(main)

@@ -1,0 +1,287 @@
+"""Where user_data lives: settings, and a connection to MySQL or to the embedded SQLite file.
+
+With DB_HOST set it is the MySQL or MariaDB server there, and nothing else. Without it, it is a SQLite
+file whose connections answer the same calls: `%s` parameters, `cursor(dictionary=True)`, and the table
+INFORMATION_SCHEMA.SCHEMATA. Callers never need to know which one they have.
+"""
+
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from seed_retry import closing
+
+ROOT = Path(__file__).resolve().parent
+UNKNOWN_DATABASE, NO_SUCH_TABLE = 1049, 1146  # MySQL's own error numbers
+CONNECT_SECONDS = 10
+LOCK_WAIT_SECONDS = 50  # InnoDB's default, so that both engines wait alike
+
+ADVICE = {
+    1044: "ask for rights on that database, or correct DB_NAME",
+    1045: "check DB_USER and DB_PASSWORD",
+    1049: "run `python seed.py` to create it, or correct DB_NAME",
+    1698: "check DB_USER and DB_PASSWORD",
+    2003: "is the server running? check DB_HOST and DB_PORT",
+    2005: "no such host: check DB_HOST",
+}
+
+
+@dataclass(frozen=True)
+class Settings:
+    host: str
+    port: int
+    user: str
+    password: str = field(repr=False)
+    database: str
+    file: Path
+
+    def __str__(self) -> str:
+        if self.host:
+            return f"MySQL at {self.host}:{self.port}, database {self.database}, user {self.user}"
+        return f"embedded SQLite file {self.file}"
+
+
+def read_settings() -> Settings:
+    """Read DB_HOST and its like from the environment, else from `.env` beside seed.py.
+
+    A variable that is set wins even when it is empty: `DB_HOST=` asks for the embedded engine.
+    Raises ValueError for a DB_PORT or DB_NAME that cannot be meant.
+    """
+    from_file: dict[str, str | None] = {}
+    if (ROOT / ".env").is_file():
+        from dotenv import dotenv_values
+
+        # No interpolation: a `$` in a password is a `$`. utf-8-sig: Windows editors write a BOM.
+        from_file = dotenv_values(ROOT / ".env", interpolate=False, encoding="utf-8-sig")
+
+    def value(name: str, default: str) -> str:
+        return os.environ.get(name, from_file.get(name)) or default
+
+    port, database = value("DB_PORT", "3306").strip(), value("DB_NAME", "ALX_prodev")
+    if not (port.isascii() and port.isdigit() and 0 < int(port) < 65536):
+        raise ValueError(f"DB_PORT is {port!r}: it must be a whole number from 1 to 65535")
+    if re.search(r"[/\\\0]", database) or database in (".", ".."):
+        raise ValueError(f"DB_NAME is {database!r}: a database name holds no slash")
+    return Settings(
+        host=value("DB_HOST", "").strip(),
+        port=int(port),
+        user=value("DB_USER", "root"),
+        password=value("DB_PASSWORD", ""),
+        database=database,
+        file=Path(value("DB_FILE", "") or ROOT / f"{database}.sqlite3").absolute(),
+    )
+
+
+# ---------------------------------------------------------------- connecting
+
+
+def connect_db():
+    """Connect to the server, with no database chosen.
+
+    Raises the driver's own error, saying host, port, user and what to do; never the password.
+    """
+    settings = read_settings()
+    return _connect_mysql(settings) if settings.host else _connect_embedded(settings, ":memory:")
+
+
+def connect_to_prodev():
+    """Connect to the database DB_NAME. Raises as `connect_db` does."""
+    settings = read_settings()
+    if settings.host:
+        return _connect_mysql(settings, database=settings.database)
+    return _connect_embedded(settings, settings.file)
+
+
+def create_database(connection) -> None:
+    """Create the database DB_NAME on `connection` if it is missing."""
+    settings = read_settings()
+    with closing(connection.cursor()) as cursor:
+        # Looked up first: CREATE DATABASE IF NOT EXISTS wants the right to create even if it does.
+        cursor.execute(
+            "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
+            (settings.database,),
+        )
+        if cursor.fetchall():
+            return
+        if is_embedded(connection):
+            with closing(_open_file(settings.file)) as database:
+                database.execute("PRAGMA user_version = 0")  # a write, so that the file exists
+            connection.list_database(settings.database)
+        else:
+            name = settings.database.replace("`", "``")
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+
+
+def is_embedded(connection) -> bool:
+    return isinstance(connection, sqlite3.Connection)
+
+
+@contextmanager
+def open_reader() -> Iterator:
+    """Give a connection on which user_data can be read, and close it on the way out.
+
+    Every statement on it is a transaction of its own, so a reader that pauses holds no lock.
+    Embedded, a missing table is made and filled from user_data.csv first. On a server nothing is
+    created: a missing table raises ProgrammingError, which names `python seed.py`.
+    """
+    with closing(connect_to_prodev()) as connection:
+        if is_embedded(connection):
+            from seed_load import fill_if_missing  # here, since loading builds on this module
+
+            fill_if_missing(connection)
+        else:
+            connection.autocommit = True
+            _check_table(connection)
+        yield connection
+
+
+# --------------------------------------------------------------------- MySQL
+
+
+def whole_or_decimal(number: Decimal) -> int | Decimal:
+    """Give 67 for 67.00, and 67.5 as it is."""
+    return int(number) if number == number.to_integral_value() else number
+
+
+@cache
+def _converter_class() -> type:
+    from mysql.connector.conversion import MySQLConverter
+
+    class WholeNumbers(MySQLConverter):
+        """Give a DECIMAL that is whole as an int: an age is 67, not Decimal('67')."""
+
+        def _decimal_to_python(self, value, desc=None):
+            return whole_or_decimal(super()._decimal_to_python(value, desc))
+
+        _newdecimal_to_python = _decimal_to_python
+
+    return WholeNumbers
+
+
+def _connect_mysql(settings: Settings, **options):
+    import mysql.connector
+
+    try:
+        return mysql.connector.connect(
+            host=settings.host,
+            port=settings.port,
+            user=settings.user,
+            password=settings.password,
+            charset="utf8mb4",
+            collation="utf8mb4_general_ci",  # the driver's default is unknown to MariaDB
+            connection_timeout=CONNECT_SECONDS,
+            converter_class=_converter_class(),
+            **options,
+        )
+    except mysql.connector.Error as error:
+        advice = ADVICE.get(error.errno, "see README.md, Troubleshooting")
+        raise type(error)(
+            msg=f"cannot connect to {settings}: {error.msg}; {advice}",
+            errno=error.errno,
+            sqlstate=error.sqlstate,
+        ) from error
+
+
+def _check_table(connection) -> None:
+    import mysql.connector
+
+    try:
+        with closing(connection.cursor()) as cursor:
+            cursor.execute("SELECT user_id, name, email, age FROM user_data LIMIT 0")
+            cursor.fetchall()
+    except mysql.connector.Error as error:
+        if error.errno != NO_SUCH_TABLE:
+            raise
+        raise type(error)(
+            msg=f"no table user_data in {read_settings()}: run `python seed.py` to create it",
+            errno=error.errno,
+            sqlstate=error.sqlstate,
+        ) from error
+
+
+# ------------------------------------------------------------ embedded SQLite
+
+
+class EmbeddedCursor(sqlite3.Cursor):
+    """A sqlite3 cursor that takes the driver's `%s` and `%(name)s` and closes after `with`."""
+
+    def execute(self, sql, params=()):
+        return super().execute(_sqlite_marks(sql) if params else sql, params or ())
+
+    def executemany(self, sql, rows):
+        return super().executemany(_sqlite_marks(sql), rows)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+
+class EmbeddedConnection(sqlite3.Connection):
+    """A sqlite3 connection that answers the calls that mysql.connector's callers make."""
+
+    def cursor(self, *, dictionary=False, **_buffered_and_such):
+        cursor = super().cursor(EmbeddedCursor)
+        if dictionary:
+            cursor.row_factory = _dict_row
+        return cursor
+
+    def is_connected(self) -> bool:
+        try:
+            return self.total_changes >= 0
+        except sqlite3.ProgrammingError:  # closed
+            return False
+
+    def list_database(self, name: str) -> None:
+        self.execute("INSERT INTO INFORMATION_SCHEMA.SCHEMATA VALUES (?)", (name,))
+        self.commit()
+
+    def __exit__(self, *exc_info):  # the driver's `with connection:` closes, sqlite3's does not
+        self.close()
+
+
+def _sqlite_marks(sql: str) -> str:
+    return re.sub(r"%\((\w+)\)s", r":\1", sql).replace("%s", "?")
+
+
+def _dict_row(cursor: sqlite3.Cursor, row: tuple) -> dict:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def _open_file(database: Path | str) -> EmbeddedConnection:
+    try:
+        return sqlite3.connect(
+            database,
+            timeout=LOCK_WAIT_SECONDS,
+            factory=EmbeddedConnection,
+            check_same_thread=False,  # as with MySQL, a generator may move to another thread
+        )
+    except sqlite3.OperationalError as error:
+        raise sqlite3.OperationalError(
+            f"cannot open the embedded database {database}: {error}; "
+            "check the folder, or set DB_FILE to another file, or DB_HOST to a server"
+        ) from error
+
+
+def _connect_embedded(settings: Settings, database: Path | str) -> EmbeddedConnection:
+    _announce(settings.file)
+    exists = settings.file.exists() or database == settings.file
+    connection = _open_file(database)
+    connection.execute("ATTACH ':memory:' AS INFORMATION_SCHEMA")
+    connection.execute("CREATE TABLE INFORMATION_SCHEMA.SCHEMATA (SCHEMA_NAME TEXT PRIMARY KEY)")
+    if exists:
+        connection.list_database(settings.database)
+    return connection
+
+
+@cache
+def _announce(file: Path) -> None:
+    print(f"DB_HOST is not set: using the embedded SQLite file {file}", file=sys.stderr)

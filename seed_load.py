@@ -1,0 +1,292 @@
+"""How a CSV file gets into the table user_data: nothing changed, nothing lost, nothing doubled.
+
+Good rows are loaded in one transaction, in batches; each unacceptable row goes to a reject file with
+its line number and the reason. pgloader works that way.
+"""
+
+import csv
+import io
+import os
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import NamedTuple
+
+from seed_csv import COLUMNS, MAX_AGE, MAX_TEXT, Record, User, find_csv, open_csv
+from seed_engine import ROOT, is_embedded
+from seed_retry import clean_up, closing
+
+BATCH_ROWS = 1_000  # at most 2.1 MB a statement, below every server's default max_allowed_packet
+BATCH_TEXT = 4 << 20  # characters of the file that are held at once, however long its rows are
+DUPLICATE_KEY = 1062  # MySQL
+
+_TABLE = f"""
+CREATE TABLE IF NOT EXISTS user_data (
+    user_id CHAR(36) {{ascii}} NOT NULL PRIMARY KEY,
+    name VARCHAR({MAX_TEXT}) NOT NULL,
+    email VARCHAR({MAX_TEXT}) {{bytewise}} NOT NULL UNIQUE,
+    age DECIMAL(3,0) NOT NULL CHECK ({{whole}} age BETWEEN 0 AND {MAX_AGE})
+) {{options}}
+"""
+MYSQL_TABLE = _TABLE.format(
+    ascii="CHARACTER SET ascii COLLATE ascii_bin",
+    bytewise="CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",  # A@x and a@x are two addresses
+    whole="",
+    options="CHARACTER SET utf8mb4",
+)
+# WITHOUT ROWID keeps the rows in the order of the key, as InnoDB does.
+SQLITE_TABLE = _TABLE.format(
+    ascii="", bytewise="", whole="age = CAST(age AS INTEGER) AND", options="WITHOUT ROWID"
+)
+
+
+class LoadCounts(NamedTuple):
+    """read = added + present + refused, always."""
+
+    read: int
+    added: int
+    present: int
+    refused: int
+
+
+def create_table(connection) -> None:
+    """Create the table user_data if it is missing, and say so."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(SQLITE_TABLE if is_embedded(connection) else MYSQL_TABLE)
+    print("Table user_data created successfully")
+
+
+def insert_data(connection, data: str | os.PathLike, *, progress: bool = False) -> LoadCounts:
+    """Load the CSV file named by `data` in one transaction, commit it, and return the counts.
+
+    The columns are user_id (made of the email where it is missing), name, email and age. A row that
+    is stored already is left as it is; one that cannot be accepted, or that differs from what is
+    stored under its id or email, is refused and written to the file of `reject_path`. Nothing is
+    stored if anything else fails. Raises FileNotFoundError, or ValueError for no CSV file of users.
+    """
+    return _load(connection, find_csv(data), progress=progress)
+
+
+def reject_path(csv_path: Path) -> Path:
+    return csv_path.with_name(f"{csv_path.name}.rejected")
+
+
+def fill_if_missing(connection) -> None:
+    """Create and fill the embedded table from user_data.csv, in one transaction, if it is missing."""
+    tables = "SELECT name FROM main.sqlite_master WHERE name = 'user_data'"
+    if connection.execute(tables).fetchone():
+        return
+    path = find_csv(ROOT / "user_data.csv")
+    counts = _load(connection, path, create=True)
+    if counts.refused:
+        message = f"{counts.refused} rows of {path} were refused: see {reject_path(path)}"
+        print(message, file=sys.stderr)
+
+
+def _load(connection, path: Path, *, progress: bool = False, create: bool = False) -> LoadCounts:
+    read = added = present = 0
+    with (
+        open_csv(path) as file,
+        _RejectFile(reject_path(path)) as rejects,
+        _transaction(connection),
+        closing(connection.cursor()) as cursor,
+        _progress_bar(path, progress) as bar,
+    ):
+        if create:
+            cursor.execute(SQLITE_TABLE)
+        table = _UserTable(connection, cursor)
+        for batch in _batches(file.records):
+            refused, batch_added = _store(table, batch, file.has_ids)
+            rejects.write(refused)
+            read += len(batch)
+            added += batch_added
+            present += len(batch) - batch_added - len(refused)
+            bar.update(file.binary.tell() - bar.n)
+    return LoadCounts(read, added, present, rejects.count)
+
+
+def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+    batch: list[Record] = []
+    size = 0
+    for record in records:
+        batch.append(record)
+        size += len(record.text)
+        if len(batch) == BATCH_ROWS or size > BATCH_TEXT:
+            yield batch
+            batch, size = [], 0
+    if batch:
+        yield batch
+
+
+def _store(table: "_UserTable", batch: list[Record], has_ids: bool) -> tuple[list[Record], int]:
+    """Add the new users of the batch; return the refused records, in order, and how many were added."""
+    refused = [record for record in batch if record.user is None]
+    good = [record for record in batch if record.user is not None]
+    if table.has_unique_keys and table.insert([record.user for record in good]):
+        return refused, len(good)  # nothing of it was there: the usual case costs no look-up
+
+    by_id, by_email = table.stored([record.user for record in good])
+    new: list[Record] = []
+    for record in good:
+        user = record.user
+        same_email = by_email.get(user.email)
+        same_id = by_id.get(user.user_id) if has_ids or not same_email else same_email
+        if same_id is None and same_email is None:
+            by_id[user.user_id] = by_email[user.email] = user
+            new.append(record)
+        elif reason := _conflict(user, same_id, same_email):
+            refused.append(record._replace(reason=reason))
+    if not table.insert([record.user for record in new]):
+        # The table compares more loosely than we do, say without regard to case: row by row, then.
+        loose = [record for record in new if not table.insert([record.user])]
+        reason = "another row has this user_id or email, as the table compares them"
+        refused += [record._replace(reason=reason) for record in loose]
+        new = [record for record in new if record not in loose]
+    return sorted(refused), len(new)
+
+
+def _conflict(user: User, same_id: User | None, same_email: User | None) -> str:
+    """Say why `user` cannot stand beside what is stored; empty if it is stored just so."""
+    if same_id is None:
+        return f"email {user.email} belongs to the stored user {same_email.user_id}"
+    if same_id != same_email:
+        return f"user_id {user.user_id} belongs to the stored user {same_id.email}"
+    for column in ("name", "age"):
+        stored = getattr(same_id, column)
+        if stored != getattr(user, column):
+            return f"stored already with another {column}: {stored}"
+    return ""
+
+
+class _UserTable:
+    """user_data as a load sees it: what it holds already, and how rows are added."""
+
+    _UNIQUE_KEYS = """
+        SELECT MAX(COLUMN_NAME) FROM INFORMATION_SCHEMA.STATISTICS
+        WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_data' AND NON_UNIQUE = 0
+        GROUP BY INDEX_NAME HAVING COUNT(*) = 1 AND MAX(SUB_PART) IS NULL
+    """
+    _SQLITE_UNIQUE_KEYS = """
+        SELECT MAX(i.name) FROM pragma_index_list('user_data') AS l, pragma_index_info(l.name) AS i
+        WHERE l."unique" GROUP BY l.name HAVING COUNT(*) = 1
+    """
+
+    def __init__(self, connection, cursor):
+        self._cursor = cursor
+        self._mark, self._locking = "%s", "LOCK IN SHARE MODE"
+        if is_embedded(connection):
+            self._mark, self._locking = "?", ""
+            cursor.execute(self._SQLITE_UNIQUE_KEYS)
+        else:
+            # A server that is not strict would cut a long name, and store NULL as ''.
+            cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
+            cursor.execute(self._UNIQUE_KEYS)
+        self.has_unique_keys = {"user_id", "email"} <= {name for (name,) in cursor.fetchall()}
+
+    def insert(self, users: list[User]) -> bool:
+        """Add all the users in one statement, or none: False if a key is there already."""
+        if not users:
+            return True
+        row = f"({', '.join([self._mark] * len(COLUMNS))})"
+        rows = ", ".join([row] * len(users))
+        values = [value for user in users for value in user]
+        try:
+            self._cursor.execute(
+                f"INSERT INTO user_data (user_id, name, email, age) VALUES {rows}", values
+            )
+        except Exception as error:
+            if _is_duplicate_key(error):
+                return False
+            raise
+        return True
+
+    def stored(self, users: list[User]) -> tuple[dict[str, User], dict[str, User]]:
+        """Look up the stored users who share an id or an email with these, by id and by email."""
+        by_id: dict[str, User] = {}
+        by_email: dict[str, User] = {}
+        for column in ("user_id", "email"):
+            values = [getattr(user, column) for user in users]
+            marks = ", ".join([self._mark] * len(values))
+            # A locking read: a plain one does not see what others committed since our first.
+            self._cursor.execute(
+                f"SELECT user_id, name, email, age FROM user_data WHERE {column} IN ({marks}) "
+                f"{self._locking}",
+                values,
+            )
+            for row in self._cursor.fetchall():
+                user = User(*row)
+                by_id[user.user_id] = by_email[user.email] = user
+        return by_id, by_email
+
+
+def _is_duplicate_key(error: Exception) -> bool:
+    if isinstance(error, sqlite3.IntegrityError):
+        return error.sqlite_errorname in (
+            "SQLITE_CONSTRAINT_UNIQUE",
+            "SQLITE_CONSTRAINT_PRIMARYKEY",
+        )
+    return getattr(error, "errno", None) == DUPLICATE_KEY
+
+
+@contextmanager
+def _transaction(connection) -> Iterator[None]:
+    """Commit on success; on any failure roll back and re-raise it."""
+    if not connection.in_transaction:
+        begin = "BEGIN IMMEDIATE" if is_embedded(connection) else "START TRANSACTION"
+        with closing(connection.cursor()) as cursor:
+            cursor.execute(begin)
+    try:
+        yield
+        connection.commit()
+    except BaseException as error:
+        clean_up(connection.rollback, error)
+        raise
+
+
+class _RejectFile:
+    """The refused rows as CSV: line, reason, the row's own text; in place only once all is stored."""
+
+    def __init__(self, path: Path):
+        self._path = path
+        self._unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        self._file: io.TextIOBase | None = None
+        self.count = 0
+
+    def write(self, records: list[Record]) -> None:
+        if records and self._file is None:
+            # surrogateescape gives back the very bytes that were no UTF-8.
+            self._file = self._unfinished.open(
+                "w", encoding="utf-8", errors="surrogateescape", newline=""
+            )
+            csv.writer(self._file).writerow(["line", "reason", "row"])
+        for record in records:
+            row = [record.line, record.reason, record.text.rstrip("\r\n")]
+            csv.writer(self._file).writerow(row)
+        self.count += len(records)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, _type, error, _traceback):
+        if self._file is not None:
+            self._file.close()
+            if error is None:
+                self._unfinished.replace(self._path)
+            else:
+                clean_up(self._unfinished.unlink, error)
+        elif error is None:
+            self._path.unlink(missing_ok=True)  # what an earlier load refused is no longer so
+
+
+@contextmanager
+def _progress_bar(path: Path, wanted: bool) -> Iterator:
+    from tqdm import tqdm
+
+    # disable=None: only where stderr is a terminal.
+    size = path.stat().st_size
+    with tqdm(
+        total=size, unit="B", unit_scale=True, desc=path.name, disable=None if wanted else True
+    ) as bar:
+        yield bar

@@ -1,0 +1,101 @@
+"""What to do when something fails: what is worth another try, the loop over attempts, clean-up."""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+# sqlite3.h: SQLITE_BUSY and SQLITE_LOCKED, the primary codes (the low byte of an extended one).
+SQLITE_BUSY, SQLITE_LOCKED = 5, 6
+# https://mariadb.com/kb/en/mariadb-error-codes/: too many connections, shutdown, network, lock wait,
+# deadlock, connection killed; 2xxx: the client's own, no connection or a lost one.
+TRANSIENT_MYSQL = frozenset(
+    {1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
+)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Tell whether the same call may succeed on a second try.
+
+    A lock held by somebody else, a lost or refused connection, a deadlock: yes. A missing table, a
+    constraint, a wrong password, a bug: no. A plain `Exception`, that very class, counts as
+    transient, since it is what learners raise to stand for a passing fault.
+    """
+    if type(error) is Exception or isinstance(error, ConnectionError | TimeoutError):
+        return True
+    if isinstance(error, sqlite3.OperationalError):
+        code = getattr(error, "sqlite_errorcode", None)
+        if code is None:  # raised by hand, not by SQLite
+            return "locked" in str(error) or "busy" in str(error)
+        return code & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)
+    if not hasattr(error, "sqlstate"):  # no error of the MySQL driver
+        return False
+    # By number, not by class: the C extension and pure Python raise different classes for one fault.
+    # -1 stands for every error without a number, so there the text decides.
+    not_connected = error.errno == -1 and "Connection not available" in str(error)
+    return not_connected or error.errno in TRANSIENT_MYSQL
+
+
+class Attempt:
+    """One try: `with attempt:` swallows a transient error unless it is the last try."""
+
+    def __init__(self, connection, may_retry: bool, owns_transaction: bool):
+        self.error: BaseException | None = None
+        self._connection = connection
+        self._may_retry = may_retry
+        self._owns_transaction = owns_transaction
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, _type, error, _traceback) -> bool:
+        self.error = error
+        if error is None:
+            return False
+        if self._owns_transaction:
+            clean_up(self._connection.rollback, error)
+        return self._may_retry and is_transient(error)
+
+
+def attempts(
+    retries: int, delay: float, *, connection=None, sleep: Callable[[float], None] = time.sleep
+) -> Iterator[Attempt]:
+    """Yield up to `retries` attempts in all, `delay` seconds apart, until one succeeds.
+
+    Use it as `for attempt in attempts(3, 2):` / `with attempt:`. What a failed attempt wrote on
+    `connection` is rolled back. If a transaction was open there before the first attempt, there is
+    only one: the writes made before it cannot be made again from here.
+    """
+    has_rollback = hasattr(connection, "rollback")
+    in_transaction = has_rollback and getattr(connection, "in_transaction", False) is True
+    for number in range(1, retries + 1):
+        may_retry = number < retries and not in_transaction
+        attempt = Attempt(connection, may_retry, has_rollback and not in_transaction)
+        yield attempt
+        if attempt.error is None:
+            return
+        sleep(delay)
+
+
+def clean_up(action: Callable[[], object], error: BaseException) -> None:
+    """Run `action`, say a rollback, because of `error`; if it fails too, add that to `error` as a note.
+
+    So the first error is what the caller sees. The C extension's own class is no mysql.connector.Error,
+    hence `Exception`.
+    """
+    try:
+        action()
+    except Exception as second:
+        name = getattr(action, "__qualname__", repr(action))
+        error.add_note(f"{name}() failed after it: {type(second).__name__}: {second}")
+
+
+@contextmanager
+def closing(resource) -> Iterator:
+    """Close `resource` on the way out, as contextlib.closing does, but never hide the first error."""
+    try:
+        yield resource
+    except BaseException as error:
+        clean_up(resource.close, error)
+        raise
+    resource.close()

@@ -1,0 +1,202 @@
+"""What a script needs around its lesson: checked arguments, its siblings, a clean exit."""
+
+import functools
+import gc
+import importlib.util
+import inspect
+import logging
+import os
+import re
+import sqlite3
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from types import ModuleType
+
+ROOT = Path(__file__).resolve().parent
+
+# ------------------------------------------------------------ running a script
+
+
+def run_script(main: Callable[[], object]) -> None:
+    """Run `main` as a program: one line on stderr and exit status 1 if it cannot do its work.
+
+    A reader that stops early, as `| head` does, ends it quietly. Bugs keep their traceback.
+    """
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no emoji
+    try:
+        main()
+        sys.stdout.flush()
+    except BrokenPipeError:
+        # What is still in the buffer has no reader either; else the exit would try and complain.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    except KeyboardInterrupt:
+        sys.exit(130)  # as a shell reports it
+    except Exception as error:
+        if not _is_expected(error):
+            raise
+        print(f"{Path(sys.argv[0]).name}: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(1)
+
+
+def _is_expected(error: Exception) -> bool:
+    if isinstance(error, OSError | sqlite3.Error | ValueError | ModuleNotFoundError):
+        return True
+    return hasattr(error, "sqlstate")  # the MySQL driver's, without importing it
+
+
+def import_script(name: str) -> ModuleType:
+    """Import the exercise called `name`, say "0-stream_users", from whichever topic folder has it."""
+    if not (paths := sorted(ROOT.glob(f"python-*/{name}.py"))):
+        raise ModuleNotFoundError(f"no script {name}.py in the topic folders of {ROOT}", name=name)
+    known = sys.modules.get(name)
+    if known is not None and Path(known.__file__).resolve() == paths[0]:
+        return known
+    spec = importlib.util.spec_from_file_location(name, paths[0])
+    module = importlib.util.module_from_spec(spec)
+    if known is None:
+        sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        if known is None:
+            del sys.modules[name]
+        raise
+    return module
+
+
+def callable_module(function: Callable) -> Callable:
+    """Make the module that defines `function` callable, so that `module()` is `module.function()`.
+
+    The course's main file does `stream_users = __import__('0-stream_users')` and calls that.
+    """
+    module = sys.modules.get(function.__module__)
+    if vars(module) is not function.__globals__ if module else True:
+        # Loaded by path and not registered: only the module itself refers to its globals so.
+        owners = gc.get_referrers(function.__globals__)
+        modules = [owner for owner in owners if isinstance(owner, ModuleType)]
+        module = next((m for m in modules if vars(m) is function.__globals__), None)
+
+    class CallableModule(ModuleType):
+        def __call__(self, *args, **kwargs):
+            return getattr(self, function.__name__)(*args, **kwargs)
+
+    if module is not None:
+        module.__class__ = CallableModule
+    return function
+
+
+# ---------------------------------------------------------- checking arguments
+
+
+def whole_numbers(**minimums: int) -> Callable:
+    """Check that the named arguments are whole numbers of at least these, at the call.
+
+    A generator's own body runs only at the first next(), too late for its caller to be blamed.
+    Raises ValueError saying what came; True, "5" and 5.0 are no whole numbers here.
+    """
+
+    def decorate(function):
+        signature = inspect.signature(function)
+
+        @functools.wraps(function)
+        def wrapper(*args, **kwargs):
+            arguments = signature.bind(*args, **kwargs).arguments
+            for name, minimum in minimums.items():
+                value = arguments.get(name, minimum)
+                if type(value) is not int or value < minimum:
+                    raise ValueError(
+                        f"{name} must be a whole number of at least {minimum}, not {value!r}"
+                    )
+            return function(*args, **kwargs)
+
+        return wrapper
+
+    return decorate
+
+
+def require_plain_function(function: Callable, decorator: str) -> None:
+    """Raise TypeError for what `decorator` cannot wrap: anything that runs after its call returned."""
+    if not callable(function):
+        raise TypeError(f"@{decorator} decorates a function, not {function!r}")
+    inner = inspect.unwrap(function)
+    for kind, is_kind in (
+        ("a generator", inspect.isgeneratorfunction),
+        ("an async function", inspect.iscoroutinefunction),
+        ("an async generator", inspect.isasyncgenfunction),
+    ):
+        if is_kind(inner):
+            name = getattr(inner, "__name__", repr(inner))
+            raise TypeError(
+                f"@{decorator} cannot wrap {name}, {kind}: its body runs only after the call has "
+                "returned, when the decorator's work is over; wrap a function that returns a list"
+            )
+
+
+# --------------------------------------------------------------------- logging
+
+
+class _StderrHandler(logging.StreamHandler):
+    def emit(self, record: logging.LogRecord) -> None:
+        self.stream = sys.stderr  # as it is now: it may have been redirected since
+        super().emit(record)
+
+
+def ensure_log_handler(logger: logging.Logger) -> None:
+    """Let `logger` write to stderr, from INFO on, if the program has set up no logging of its own."""
+    if logger.hasHandlers():
+        return
+    handler = _StderrHandler()
+    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+    logger.addHandler(handler)
+    if logger.level == logging.NOTSET:
+        logger.setLevel(logging.INFO)
+
+
+# -------------------------------------------------- finding a call's arguments
+
+SQL_START = re.compile(
+    r"[\s(]*(SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|PRAGMA|EXPLAIN)\b",
+    re.IGNORECASE,
+)
+SQL_NAMES = ("query", "sql", "statement")
+
+
+def find_sql(function: Callable, args: tuple, kwargs: dict) -> str | None:
+    """Find the SQL among the arguments of a call: by parameter name, else by what it looks like."""
+    for name in SQL_NAMES:
+        if isinstance(kwargs.get(name), str):
+            return kwargs[name]
+    texts = [value for value in (*args, *kwargs.values()) if isinstance(value, str)]
+    for text in texts:
+        if SQL_START.match(text):
+            return text
+    positions = _parameter_names(function)
+    for name, value in zip(positions, args, strict=False):
+        if name in SQL_NAMES and isinstance(value, str):
+            return value
+    return texts[0] if texts else None
+
+
+@functools.lru_cache
+def _parameter_names(function: Callable) -> tuple[str, ...]:
+    return tuple(inspect.signature(function).parameters)
+
+
+def find_connection(args: tuple, kwargs: dict):
+    """Find the connection among the arguments of a call, usually the first; None if there is none."""
+    for value in (*args, *kwargs.values()):
+        if hasattr(value, "rollback") and hasattr(value, "commit"):
+            return value
+    return None
+
+
+def require_connection(args: tuple, kwargs: dict, decorator: str):
+    """Find the connection among the arguments of a call. Raises TypeError if there is none."""
+    if (connection := find_connection(args, kwargs)) is None:
+        raise TypeError(
+            f"@{decorator} found no connection among the arguments: pass one, or put "
+            "@with_db_connection above it"
+        )
+    return connection

@@ -1,0 +1,98 @@
+"""How rows of user_data reach the generators: in blocks, in constant memory, on either engine.
+
+The table is read in segments by key, `WHERE user_id > last ORDER BY user_id LIMIT n`, so a consumer
+that stops leaves the server at most one segment to throw away, and a segment costs the same at the
+end of the table as at its start. There is no snapshot: rows that others insert or delete meanwhile
+are seen or not, all others exactly once.
+"""
+
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+
+from seed_engine import is_embedded, open_reader, whole_or_decimal
+
+# Of 200,000 rows, C extension: 250 or 500 rows a block 1.52 M rows/s, 5,000 a block 1.31 M rows/s;
+# the driver's `for row in cursor(dictionary=True)` 0.36 M rows/s.
+BLOCK_ROWS = 500
+# The first segment is small, so that the first row and an early stop are cheap; then it doubles.
+FIRST_SEGMENT_ROWS, LAST_SEGMENT_ROWS = 100, 25_600
+
+
+def user_blocks() -> Iterator[list[dict]]:
+    """Yield blocks of users, in user_id order, as lists of dicts; close it to free the connection."""
+    return _blocks("user_id, name, email, age", _sqlite_users, _mysql_users)
+
+
+def age_blocks() -> Iterator[list[int]]:
+    """Yield blocks of ages, in user_id order, as lists; close it to free the connection."""
+    return _blocks("user_id, age", _sqlite_ages, _mysql_ages)
+
+
+def _blocks(columns: str, from_sqlite: Callable, from_mysql: Callable) -> Iterator[list]:
+    sql = f"SELECT {columns} FROM user_data WHERE user_id > %s ORDER BY user_id LIMIT %s"
+    with open_reader() as connection:
+        if is_embedded(connection):
+            blocks, decode = _sqlite_blocks(connection, sql), from_sqlite
+        else:
+            blocks, decode = _mysql_blocks(connection, sql), from_mysql
+        for rows in blocks:
+            yield decode(rows)
+
+
+def _mysql_blocks(connection, sql: str) -> Iterator[list[tuple]]:
+    last_id, segment_rows = "", FIRST_SEGMENT_ROWS
+    while True:
+        # Unbuffered and raw: rows come as bytes while the server still sends, and are decoded a
+        # block at a time, which is 4 times as fast as the driver's own row by row.
+        cursor = connection.cursor(raw=True)
+        cursor.execute(sql, (last_id, segment_rows))
+        received = 0
+        while rows := cursor.fetchmany(BLOCK_ROWS):
+            yield rows
+            received += len(rows)
+            last_id = rows[-1][0].decode()
+        cursor.close()  # in no `finally`: on a half-read cursor it raises; closing the connection drains
+        if received < segment_rows:
+            return
+        segment_rows = min(2 * segment_rows, LAST_SEGMENT_ROWS)
+
+
+def _sqlite_blocks(connection, sql: str) -> Iterator[list[tuple]]:
+    # Each block is a query read to its end: a half-read one would keep the file's writers waiting.
+    last_id = ""
+    while rows := connection.cursor().execute(sql, (last_id, BLOCK_ROWS)).fetchall():
+        yield rows
+        last_id = rows[-1][0]
+
+
+def _sqlite_users(rows: list[tuple]) -> list[dict]:
+    return [{"user_id": i, "name": n, "email": e, "age": a} for i, n, e, a in rows]
+
+
+def _mysql_users(rows: list[tuple]) -> list[dict]:
+    try:
+        return [
+            {"user_id": i.decode(), "name": n.decode(), "email": e.decode(), "age": int(a)}
+            for i, n, e, a in rows
+        ]
+    except (AttributeError, ValueError, TypeError):  # a NULL, or an age of 67.5, in others' tables
+        return _sqlite_users([(*map(_text, row[:-1]), _number(row[-1])) for row in rows])
+
+
+def _sqlite_ages(rows: list[tuple]) -> list[int]:
+    return [age for _, age in rows]
+
+
+def _mysql_ages(rows: list[tuple]) -> list[int]:
+    try:
+        return [int(age) for _, age in rows]
+    except (ValueError, TypeError):
+        return [_number(age) for _, age in rows]
+
+
+def _text(raw: bytes | None) -> str | None:
+    return None if raw is None else raw.decode()
+
+
+def _number(raw: bytes | None) -> int | Decimal | None:
+    return None if raw is None else whole_or_decimal(Decimal(raw.decode()))

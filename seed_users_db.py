@@ -1,0 +1,77 @@
+"""The SQLite database users.db of the decorator, context manager and async exercises."""
+
+import os
+import sqlite3
+import tempfile
+from pathlib import Path
+
+from seed_engine import ROOT
+from seed_csv import find_csv, open_csv
+from seed_retry import closing
+
+USERS_DB = "users.db"
+
+
+def users_db(db_name: str | os.PathLike = USERS_DB) -> str | os.PathLike:
+    """Tell the path of the SQLite database `db_name`.
+
+    The default, users.db, is looked for in the working directory, then beside seed.py, where it is
+    made from user_data.csv on first use. Any other path is taken as it is.
+    """
+    if os.fspath(db_name) != USERS_DB:
+        return db_name
+    here, kept = Path.cwd() / USERS_DB, ROOT / USERS_DB
+    if here.exists():
+        return here
+    if not kept.exists():
+        _make_users_db(kept)
+    return kept
+
+
+def connect_users_db(db_name: str | os.PathLike = USERS_DB) -> sqlite3.Connection:
+    """Connect to the SQLite database that `users_db` tells. Raises sqlite3.OperationalError."""
+    path = users_db(db_name)
+    try:
+        return sqlite3.connect(path)
+    except sqlite3.OperationalError as error:
+        error.add_note(f"the database is {os.fspath(path)!r}")
+        raise
+
+
+def _make_users_db(path: Path) -> None:
+    # Made aside and then put in place whole, so that nobody ever finds half of it.
+    try:
+        handle, unfinished = tempfile.mkstemp(prefix=".users-", suffix=".db", dir=path.parent)
+    except OSError as error:
+        raise type(error)(
+            error.errno,
+            f"cannot make {path} ({error.strerror}): run in a folder that has a users.db",
+        ) from error
+    os.close(handle)
+    try:
+        with (
+            open_csv(find_csv(ROOT / "user_data.csv")) as file,
+            closing(sqlite3.connect(unfinished)) as connection,
+        ):
+            connection.execute(
+                "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
+            )
+            connection.executemany(
+                "INSERT INTO users (name, email, age) VALUES (?, ?, ?)",
+                (record.user[1:] for record in file.records if record.user),
+            )
+            connection.commit()
+        os.chmod(unfinished, 0o644)
+        _put_in_place(unfinished, path)
+    finally:
+        if os.path.exists(unfinished):
+            os.unlink(unfinished)
+
+
+def _put_in_place(unfinished: str, path: Path) -> None:
+    try:
+        os.link(unfinished, path)  # unlike a rename, never over a file that somebody made meanwhile
+    except FileExistsError:
+        pass  # another program was faster, with the same content
+    except OSError:  # a file system without links
+        os.replace(unfinished, path)
