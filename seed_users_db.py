@@ -5,8 +5,8 @@ import sqlite3
 import tempfile
 from pathlib import Path
 
-from seed_engine import ROOT
 from seed_csv import find_csv, open_csv
+from seed_engine import ROOT
 from seed_retry import closing
 
 USERS_DB = "users.db"

@@ -1,0 +1,254 @@
+"""What the tests share: an engine to run on, a fresh database each, and the scripts as modules."""
+
+import contextlib
+import os
+import shutil
+import sqlite3
+import subprocess
+import sys
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import ModuleType
+from typing import NamedTuple
+
+import mysql.connector
+import pytest
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.insert(0, str(ROOT))  # the project is scripts, not an installed package
+
+from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa: E402, needs the path
+
+import seed  # noqa: E402
+import seed_engine  # noqa: E402
+
+SETTINGS = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_FILE")
+
+
+# ---------------------------------------------------------------- the engines
+
+
+class Engine(NamedTuple):
+    """One of the two engines, with a database that only this test uses and that is not made yet."""
+
+    name: str
+    settings: dict[str, str]
+    server: Server | None
+
+    def connect(self, **options):
+        """Connect past the code under test, to prepare or to look."""
+        if self.server is None:
+            return sqlite3.connect(self.settings["DB_FILE"])
+        return mysql.connector.connect(**_credentials(self.server), **options)
+
+    def query(self, sql: str, values: tuple = ()) -> list[tuple]:
+        """Run one statement on the test's database, commit, and return its rows."""
+        with contextlib.closing(
+            self.connect()
+            if self.server is None
+            else self.connect(database=self.settings["DB_NAME"])
+        ) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql if self.server else sql.replace("%s", "?"), values)
+            rows = cursor.fetchall() if cursor.description else []
+            connection.commit()
+            return rows
+
+    def connections(self) -> int:
+        """Count the connections that are open to the test's database."""
+        if self.server is None:
+            return len(_open_handles(Path(self.settings["DB_FILE"])))
+        with contextlib.closing(self.connect()) as connection:
+            cursor = connection.cursor()
+            cursor.execute(
+                "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = %s",
+                (self.settings["DB_NAME"],),
+            )
+            return cursor.fetchone()[0]
+
+
+def _open_handles(path: Path) -> list[str]:
+    handles = []
+    for handle in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            if os.path.samefile(handle, path):
+                handles.append(handle.name)
+    return handles
+
+
+def _credentials(server: Server) -> dict:
+    return {
+        "host": server.host,
+        "port": server.port,
+        "user": server.user,
+        "password": server.password,
+        "charset": "utf8mb4",
+        "collation": "utf8mb4_general_ci",
+    }
+
+
+@pytest.fixture(scope="session")
+def mysql_server() -> Iterator[Server]:
+    """A server of the suite's own, or the one that TEST_DB_HOST and its like name on purpose."""
+    if host := os.environ.get("TEST_DB_HOST"):
+        yield Server(
+            host,
+            int(os.environ.get("TEST_DB_PORT", "3306")),
+            os.environ.get("TEST_DB_USER", "root"),
+            os.environ.get("TEST_DB_PASSWORD", ""),
+        )
+        return
+    if find_binary(*DAEMONS) is None:
+        pytest.skip(f"needs a server: no {' or '.join(DAEMONS)} here, and TEST_DB_HOST is not set")
+    with private_server() as server:
+        yield server
+
+
+@pytest.fixture(autouse=True)
+def _no_settings_of_the_user(monkeypatch, tmp_path):
+    """Set every setting, so that neither the user's environment nor their .env is ever used."""
+    for name in SETTINGS:
+        monkeypatch.setenv(name, "")
+    monkeypatch.setenv("DB_FILE", str(tmp_path / "embedded.sqlite3"))
+
+
+@pytest.fixture
+def embedded(monkeypatch, tmp_path) -> Engine:
+    settings = {
+        "DB_HOST": "",
+        "DB_NAME": "ALX_prodev",
+        "DB_FILE": str(tmp_path / "embedded.sqlite3"),
+    }
+    return _use(monkeypatch, Engine("embedded", settings, None))
+
+
+@pytest.fixture
+def mysql_engine(monkeypatch, mysql_server) -> Iterator[Engine]:
+    settings = {
+        "DB_HOST": mysql_server.host,
+        "DB_PORT": str(mysql_server.port),
+        "DB_USER": mysql_server.user,
+        "DB_PASSWORD": mysql_server.password,
+        "DB_NAME": f"prodev_{uuid.uuid4().hex}",
+    }
+    engine = _use(monkeypatch, Engine("mysql", settings, mysql_server))
+    yield engine
+    with contextlib.closing(engine.connect()) as connection:
+        connection.cursor().execute(f"DROP DATABASE IF EXISTS {settings['DB_NAME']}")
+
+
+@pytest.fixture(params=["embedded", "mysql_engine"], ids=["embedded", "mysql"])
+def engine(request) -> Engine:
+    """Each of both engines in turn."""
+    return request.getfixturevalue(request.param)
+
+
+def _use(monkeypatch, engine: Engine) -> Engine:
+    for name, value in engine.settings.items():
+        monkeypatch.setenv(name, value)
+    seed_engine._announce.cache_clear()  # "the first time" is once a process, so once a test
+    return engine
+
+
+@pytest.fixture
+def load(engine, tmp_path, capsys) -> Callable[..., seed.LoadCounts]:
+    """Load rows given as tuples, or a whole CSV text, into the engine's user_data; return the counts."""
+
+    def load(*rows: tuple, text: str | bytes | None = None, name: str = "users.csv"):
+        path = tmp_path / name
+        if text is None:
+            path.write_text(csv_text(rows), encoding="utf-8")
+        else:
+            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        with contextlib.closing(seed.connect_db()) as connection:
+            seed.create_database(connection)
+        with contextlib.closing(seed.connect_to_prodev()) as connection:
+            seed.create_table(connection)
+            counts = seed.insert_data(connection, path)
+        capsys.readouterr()  # "Table user_data created successfully"
+        return counts
+
+    return load
+
+
+def csv_text(rows) -> str:
+    import csv
+    import io
+
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(["user_id", "name", "email", "age"])
+    writer.writerows(rows)
+    return text.getvalue()
+
+
+def user_row(number: int, age: int = 30) -> tuple[str, str, str, int]:
+    """A user whose user_id sorts by `number`."""
+    return (
+        f"00000000-0000-4000-8000-{number:012}",
+        f"User {number}",
+        f"u{number}@example.com",
+        age,
+    )
+
+
+def user_dict(row: tuple) -> dict:
+    return dict(zip(("user_id", "name", "email", "age"), row, strict=True))
+
+
+# ----------------------------------------------------------------- the scripts
+
+
+@pytest.fixture
+def script() -> Callable[[str], ModuleType]:
+    """Import an exercise's script by its name, say "0-stream_users"."""
+    return seed.import_script
+
+
+@pytest.fixture
+def users_db(tmp_path, monkeypatch) -> Path:
+    """A working directory with a users.db of three users, aged 20, 41 and 67."""
+    monkeypatch.chdir(tmp_path)
+    path = tmp_path / "users.db"
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
+        )
+        connection.executemany("INSERT INTO users (name, email, age) VALUES (?, ?, ?)", USERS)
+        connection.commit()
+    return path
+
+
+USERS = [
+    ("Ada", "ada@example.com", 20),
+    ("Grace", "grace@example.com", 41),
+    ("Linus", "linus@example.com", 67),
+]
+
+
+@pytest.fixture(scope="session")
+def clone(tmp_path_factory) -> Path:
+    """A fresh copy of what the repository holds: no settings, no databases, nothing ignored."""
+    folder = tmp_path_factory.mktemp("clone")
+    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
+    shutil.copytree(
+        ROOT, folder, ignore=shutil.ignore_patterns(".git", *ignored), dirs_exist_ok=True
+    )
+    return folder
+
+
+def run_python(*arguments, cwd: Path, settings: dict[str, str] | None = None, stdin: str = ""):
+    """Run a Python program to its end, with these settings only, and return what it printed."""
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("DB_")}
+    environment |= {"PYTHONDONTWRITEBYTECODE": "1", **(settings or {})}
+    return subprocess.run(
+        [sys.executable, *map(str, arguments)],
+        cwd=cwd,
+        env=environment,
+        input=stdin,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
