@@ -19,7 +19,7 @@ from seed_engine import (
     open_reader,
     read_settings,
 )
-from seed_load import create_table, insert_data, reject_path
+from seed_load import LoadCounts, create_table, insert_data, reject_path
 from seed_retry import attempts, clean_up, closing, is_transient
 from seed_script import (
     callable_module,
@@ -42,6 +42,7 @@ __all__ = [
     "create_database",
     "create_table",
     "insert_data",
+    "LoadCounts",
     # reading user_data
     "age_blocks",
     "open_reader",

@@ -91,11 +91,15 @@ def connect_db():
     return _connect_mysql(settings) if settings.host else _connect_embedded(settings, ":memory:")
 
 
-def connect_to_prodev():
-    """Connect to the database DB_NAME. Raises as `connect_db` does."""
+def connect_to_prodev(*, raw: bool = False):
+    """Connect to the database DB_NAME. Raises as `connect_db` does.
+
+    With `raw`, MySQL gives values as bytes, unconverted. That must be said here, not to a cursor:
+    `fetchmany` of connector 9.7 asks the connection how to give the first row of the next block.
+    """
     settings = read_settings()
     if settings.host:
-        return _connect_mysql(settings, database=settings.database)
+        return _connect_mysql(settings, database=settings.database, raw=raw)
     return _connect_embedded(settings, settings.file)
 
 
@@ -124,14 +128,14 @@ def is_embedded(connection) -> bool:
 
 
 @contextmanager
-def open_reader() -> Iterator:
+def open_reader(*, raw: bool = False) -> Iterator:
     """Give a connection on which user_data can be read, and close it on the way out.
 
     Every statement on it is a transaction of its own, so a reader that pauses holds no lock.
     Embedded, a missing table is made and filled from user_data.csv first. On a server nothing is
     created: a missing table raises ProgrammingError, which names `python seed.py`.
     """
-    with closing(connect_to_prodev()) as connection:
+    with closing(connect_to_prodev(raw=raw)) as connection:
         if is_embedded(connection):
             from seed_load import fill_if_missing  # here, since loading builds on this module
 

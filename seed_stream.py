@@ -30,7 +30,7 @@ def age_blocks() -> Iterator[list[int]]:
 
 def _blocks(columns: str, from_sqlite: Callable, from_mysql: Callable) -> Iterator[list]:
     sql = f"SELECT {columns} FROM user_data WHERE user_id > %s ORDER BY user_id LIMIT %s"
-    with open_reader() as connection:
+    with open_reader(raw=True) as connection:
         if is_embedded(connection):
             blocks, decode = _sqlite_blocks(connection, sql), from_sqlite
         else:
@@ -44,7 +44,7 @@ def _mysql_blocks(connection, sql: str) -> Iterator[list[tuple]]:
     while True:
         # Unbuffered and raw: rows come as bytes while the server still sends, and are decoded a
         # block at a time, which is 4 times as fast as the driver's own row by row.
-        cursor = connection.cursor(raw=True)
+        cursor = connection.cursor()
         cursor.execute(sql, (last_id, segment_rows))
         received = 0
         while rows := cursor.fetchmany(BLOCK_ROWS):

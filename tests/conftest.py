@@ -1,6 +1,8 @@
 """What the tests share: an engine to run on, a fresh database each, and the scripts as modules."""
 
 import contextlib
+import csv
+import io
 import os
 import shutil
 import sqlite3
@@ -173,9 +175,6 @@ def load(engine, tmp_path, capsys) -> Callable[..., seed.LoadCounts]:
 
 
 def csv_text(rows) -> str:
-    import csv
-    import io
-
     text = io.StringIO()
     writer = csv.writer(text)
     writer.writerow(["user_id", "name", "email", "age"])
