@@ -36,7 +36,10 @@ def run_script(main: Callable[[], object]) -> None:
     except Exception as error:
         if not _is_expected(error):
             raise
-        print(f"{Path(sys.argv[0]).name}: {' '.join(str(error).split())}", file=sys.stderr)
+        message = " ".join(str(error).split())
+        if isinstance(error, ModuleNotFoundError):
+            message += ": pip install -r requirements.txt"
+        print(f"{Path(sys.argv[0]).name}: {message}", file=sys.stderr)
         sys.exit(1)
 
 

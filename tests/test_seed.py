@@ -541,3 +541,37 @@ def test_seed_py_that_cannot_read_its_file_says_so_in_one_line(engine, clone, tm
 
 def test_modes_of_the_scripts_are_those_of_programs():
     assert (ROOT / "seed.py").stat().st_mode & stat.S_IXUSR
+
+
+# ------------------------------------------------------------------- slow ones
+
+
+@pytest.mark.slow
+def test_memory_of_a_whole_program_does_not_grow_with_the_data(engine, clone, tmp_path):
+    """Load, stream and average 1,000 and then 300,000 users, each in a process of its own."""
+    peak = "import resource; print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss)"
+    programs = {
+        "load": f"import seed; c = seed.connect_to_prodev(); seed.insert_data(c, 'users.csv'); {peak}",
+        "stream": f"s = __import__('0-stream_users'); n = sum(1 for _ in s()); {peak}; print(n)",
+        "average": f"a = __import__('4-stream_ages').calculate_average_age(); {peak}",
+    }
+    peaks: dict[int, list[int]] = {}
+    with contextlib.closing(seed.connect_db()) as connection:
+        seed.create_database(connection)
+    for count in (1_000, 300_000):
+        with contextlib.closing(seed.connect_to_prodev()) as connection:
+            seed.create_table(connection)
+        with (tmp_path / "users.csv").open("w", encoding="utf-8") as file:
+            file.write(csv_text([]))
+            file.writelines(",".join(map(str, user_row(number))) + "\n" for number in range(count))
+        for name, code in programs.items():
+            code = code.replace("'users.csv'", repr(str(tmp_path / "users.csv")))
+            done = run_python(
+                "-c", code, cwd=clone / "python-generators-0x00", settings=engine.settings
+            )
+            assert done.returncode == 0, done.stderr
+            numbers = [int(line) for line in done.stdout.splitlines() if line.isdigit()]
+            peaks.setdefault(name, []).append(numbers[0])
+            assert numbers[1:] in ([], [count])
+    for name, (small, large) in peaks.items():
+        assert large - small < 8_192, f"{name}: {small} KiB, then {large} KiB"
