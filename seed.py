@@ -10,7 +10,7 @@ beside this one, named after what they do; the scripts need this one only.
 
 import argparse
 
-from seed_cache import QueryCache, data_state, is_repeatable_read, typed_arguments
+from seed_cache import QueryCache, data_state, is_keepable, is_repeatable_read, typed_arguments
 from seed_csv import find_csv
 from seed_engine import (
     connect_db,
@@ -50,6 +50,7 @@ __all__ = [
     # users.db, and when a cached query is still fresh
     "QueryCache",
     "data_state",
+    "is_keepable",
     "is_repeatable_read",
     "typed_arguments",
     "users_db",

@@ -4,14 +4,17 @@
 `typed_arguments` which calls are the same; `QueryCache` is the bounded place to keep results in.
 """
 
+import atexit
+import copy
 import itertools
 import os
 import re
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable
+from collections.abc import Hashable, Iterator, Mapping
 from pathlib import Path
+from sqlite3 import connect  # by name: programs replace sqlite3.connect to count connections
 from typing import NamedTuple
 
 from seed_engine import LOCK_WAIT_SECONDS
@@ -19,46 +22,79 @@ from seed_engine import LOCK_WAIT_SECONDS
 MAX_WATCHERS = 16  # files watched at a time
 
 # What gives another result without any change of the data: the clock, chance, the last write.
+# Between the name and its parenthesis may stand a closing quote, a comment, white space.
 _UNREPEATABLE = re.compile(
     r"\b(random|randomblob|changes|total_changes|last_insert_rowid"
-    r"|date|time|datetime|julianday|unixepoch|strftime|timediff)\s*\(|\bcurrent_(date|time|timestamp)\b",
-    re.IGNORECASE,
+    r"|date|time|datetime|julianday|unixepoch|strftime|timediff)"
+    r"[\"'`\]]?(\s|--[^\n]*\n|/\*.*?\*/)*\(|\bcurrent_(date|time|timestamp)\b",
+    re.IGNORECASE | re.DOTALL,
 )
-_READ = re.compile(r"[\s(]*(SELECT|VALUES|WITH)\b", re.IGNORECASE)
+_READ = re.compile(
+    r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*(SELECT|VALUES|WITH)\b", re.IGNORECASE | re.DOTALL
+)
+_PLAIN_RESULTS = (list, tuple, dict, set, str, bytes, int, float, type(None))
 
 
-class QueryCache(OrderedDict):
-    """A dict of at most `limit` entries: a key that begins with the SQL text, (version, result).
+class Kept(NamedTuple):
+    version: Hashable
+    result: object
 
-    `sql in cache` and `cache[sql]`, its newest result, ask by the text alone. What was stored longest
-    ago goes first.
+
+class QueryCache(Mapping):
+    """At most `limit` results of queries, for `find` and `keep`; what was kept longest ago goes first.
+
+    As a mapping it is seen by SQL text: `sql in cache`, `cache[sql]`, the newest result of that text.
+    A key is a tuple that begins with the SQL text.
     """
 
     def __init__(self, limit: int):
-        super().__init__()
         self._limit = limit
+        self._entries: OrderedDict[tuple, Kept] = OrderedDict()
         self._lock = threading.Lock()
 
-    def __setitem__(self, key: tuple, value) -> None:
+    def find(self, key: tuple) -> Kept | None:
+        return self._entries.get(key)
+
+    def keep(self, key: tuple, version: Hashable, result) -> None:
         with self._lock:
-            super().__setitem__(key, value)
-            if len(self) > self._limit:
-                self.popitem(last=False)
+            self._entries.pop(key, None)
+            self._entries[key] = Kept(version, result)
+            if len(self._entries) > self._limit:
+                self._entries.popitem(last=False)
 
-    def __contains__(self, key) -> bool:
-        return super().__contains__(key) or any(known[0] == key for known in list(self))
+    def clear(self) -> None:
+        with self._lock:
+            self._entries.clear()
 
-    def __missing__(self, sql: str):
-        for key in reversed(list(self)):
-            if key[0] == sql:
-                _version, result = self[key]
-                return result
+    def __len__(self) -> int:
+        return len(self._entries)
+
+    def __iter__(self) -> Iterator[str]:
+        with self._lock:
+            return iter([key[0] for key in self._entries])
+
+    def __getitem__(self, sql: str):
+        with self._lock:
+            for key, kept in reversed(self._entries.items()):
+                if key[0] == sql:
+                    return copy.copy(kept.result)
         raise KeyError(sql)
 
 
 def is_repeatable_read(sql: str | None) -> bool:
     """Tell whether `sql` only reads, and gives the same rows again while the data are the same."""
     return bool(sql and _READ.match(sql) and not _UNREPEATABLE.search(sql))
+
+
+def is_keepable(connection: sqlite3.Connection, result) -> bool:
+    """Tell whether `result` is plain data, and no view of the database asks for the clock or chance.
+
+    A cursor or an iterator, once read, would be empty for the next caller.
+    """
+    if not isinstance(result, _PLAIN_RESULTS):
+        return False
+    views = "SELECT sql FROM sqlite_master WHERE type = 'view'"
+    return not any(_UNREPEATABLE.search(sql) for (sql,) in _plain_rows(connection, views))
 
 
 def typed_arguments(args: tuple, kwargs: dict, without) -> Hashable | None:
@@ -106,7 +142,7 @@ class _Watcher:
         self.file_id = _file_id(path)
         self._serial_number = next(self._serial)
         self._lock = threading.Lock()
-        self._connection = sqlite3.connect(
+        self._connection = connect(
             f"{Path(path).as_uri()}?mode=rw",
             uri=True,
             timeout=LOCK_WAIT_SECONDS,
@@ -141,17 +177,25 @@ def data_state(connection) -> DataState | None:
     """
     if not isinstance(connection, sqlite3.Connection) or connection.in_transaction:
         return None
-    cursor = connection.cursor()
-    cursor.row_factory = None
-    databases = cursor.execute("PRAGMA database_list").fetchall()
+    databases = _plain_rows(connection, "PRAGMA database_list")
     if len(databases) != 1 or not databases[0][2]:
         return None
-    path = os.fsdecode(databases[0][2])
+    path = databases[0][2]
     try:
         version = _watcher(path).version()
-    except (OSError, sqlite3.OperationalError):  # gone, or locked: the query itself will tell
+    except (OSError, sqlite3.Error):  # gone, or locked: the query itself will tell
         return None
     return DataState((path, connection.row_factory, connection.text_factory), version)
+
+
+def _plain_rows(connection: sqlite3.Connection, sql: str) -> list[tuple[str, ...]]:
+    """Run `sql` past the connection's own row_factory and text_factory."""
+    cursor = sqlite3.Cursor(connection)
+    cursor.row_factory = None
+    return [
+        tuple(os.fsdecode(value) if isinstance(value, bytes) else value for value in row)
+        for row in cursor.execute(sql)
+    ]
 
 
 def _file_id(path: str) -> tuple[int, int]:
@@ -163,8 +207,23 @@ def _watcher(path: str) -> _Watcher:
     key = os.getpid(), path  # a SQLite connection must not be used in a forked process
     with _watchers_lock:
         watcher = _watchers.get(key)
-        if watcher is None or watcher.file_id != _file_id(path):  # the file was replaced
-            watcher = _watchers[key] = _Watcher(path)
-            if len(_watchers) > MAX_WATCHERS:
-                _watchers.popitem(last=False)
+        if watcher is not None and watcher.file_id == _file_id(path):
+            return watcher
+        if watcher is not None:  # the file was replaced
+            _watchers.pop(key).close()
+        if not _watchers:
+            atexit.register(_close_watchers)
+        watcher = _watchers[key] = _Watcher(path)
+        if len(_watchers) > MAX_WATCHERS:
+            (process, _path), oldest = _watchers.popitem(last=False)
+            if process == os.getpid():
+                oldest.close()
         return watcher
+
+
+def _close_watchers() -> None:
+    with _watchers_lock:
+        for (process, _path), watcher in _watchers.items():
+            if process == os.getpid():
+                watcher.close()
+        _watchers.clear()

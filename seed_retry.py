@@ -1,5 +1,6 @@
 """What to do when something fails: what is worth another try, the loop over attempts, clean-up."""
 
+import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterator
@@ -7,6 +8,11 @@ from contextlib import contextmanager
 
 # sqlite3.h: SQLITE_BUSY and SQLITE_LOCKED, the primary codes (the low byte of an extended one).
 SQLITE_BUSY, SQLITE_LOCKED = 5, 6
+PERMANENT_TEXT = re.compile(
+    r"no such|syntax error|already exists|has no column|ambiguous|constraint|readonly|read-only"
+    r"|unable to open|malformed|not a database|could not decode|closed",
+    re.IGNORECASE,
+)
 # https://mariadb.com/kb/en/mariadb-error-codes/: too many connections, shutdown, network, lock wait,
 # deadlock, connection killed; 2xxx: the client's own, no connection or a lost one.
 TRANSIENT_MYSQL = frozenset(
@@ -25,8 +31,8 @@ def is_transient(error: BaseException) -> bool:
         return True
     if isinstance(error, sqlite3.OperationalError):
         code = getattr(error, "sqlite_errorcode", None)
-        if code is None:  # raised by hand, not by SQLite
-            return "locked" in str(error) or "busy" in str(error)
+        if code is None:  # raised by hand: it stands for a passing fault, unless it says otherwise
+            return not PERMANENT_TEXT.search(str(error))
         return code & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)
     if not hasattr(error, "sqlstate"):  # no error of the MySQL driver
         return False
@@ -92,10 +98,18 @@ def clean_up(action: Callable[[], object], error: BaseException) -> None:
 
 @contextmanager
 def closing(resource) -> Iterator:
-    """Close `resource` on the way out, as contextlib.closing does, but never hide the first error."""
+    """Close `resource` on the way out, as contextlib.closing does, but never hide the first error.
+
+    What has nothing to close, say a plain iterator, is let be.
+    """
+    close = getattr(resource, "close", _nothing)
     try:
         yield resource
     except BaseException as error:
-        clean_up(resource.close, error)
+        clean_up(close, error)
         raise
-    resource.close()
+    close()
+
+
+def _nothing() -> None:
+    pass

@@ -54,7 +54,7 @@ def import_script(name: str) -> ModuleType:
     if not (paths := sorted(ROOT.glob(f"python-*/{name}.py"))):
         raise ModuleNotFoundError(f"no script {name}.py in the topic folders of {ROOT}", name=name)
     known = sys.modules.get(name)
-    if known is not None and Path(known.__file__).resolve() == paths[0]:
+    if (file := getattr(known, "__file__", None)) and Path(file).resolve() == paths[0]:
         return known
     spec = importlib.util.spec_from_file_location(name, paths[0])
     module = importlib.util.module_from_spec(spec)
@@ -142,8 +142,9 @@ def require_plain_function(function: Callable, decorator: str) -> None:
 
 class _StderrHandler(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
-        self.stream = sys.stderr  # as it is now: it may have been redirected since
-        super().emit(record)
+        if not logging.root.handlers:  # else the program has set up logging since, and shows it
+            self.stream = sys.stderr  # as it is now: it may have been redirected since
+            super().emit(record)
 
 
 def ensure_log_handler(logger: logging.Logger) -> None:
@@ -160,31 +161,39 @@ def ensure_log_handler(logger: logging.Logger) -> None:
 # -------------------------------------------------- finding a call's arguments
 
 SQL_START = re.compile(
-    r"[\s(]*(SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|REPLACE|CREATE|DROP|ALTER|PRAGMA|EXPLAIN)\b",
-    re.IGNORECASE,
+    r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*"
+    r"(SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|REPLACE|MERGE|CREATE|DROP|ALTER|TRUNCATE|PRAGMA|EXPLAIN"
+    r"|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ANALYZE|ATTACH|DETACH|SHOW|DESCRIBE|USE|SET|CALL)\b",
+    re.IGNORECASE | re.DOTALL,
 )
 SQL_NAMES = ("query", "sql", "statement")
 
 
 def find_sql(function: Callable, args: tuple, kwargs: dict) -> str | None:
-    """Find the SQL among the arguments of a call: by parameter name, else by what it looks like."""
-    for name in SQL_NAMES:
-        if isinstance(kwargs.get(name), str):
-            return kwargs[name]
-    texts = [value for value in (*args, *kwargs.values()) if isinstance(value, str)]
-    for text in texts:
-        if SQL_START.match(text):
-            return text
-    positions = _parameter_names(function)
-    for name, value in zip(positions, args, strict=False):
-        if name in SQL_NAMES and isinstance(value, str):
+    """Find the SQL among the arguments of a call, defaults included; None if there is none.
+
+    It is the parameter named query, sql or statement, else the first text that begins as SQL does.
+    """
+    named = [kwargs[name] for name in SQL_NAMES if name in kwargs]
+    if not named:
+        for position, (name, default) in enumerate(_parameters(function)):
+            if name in SQL_NAMES:
+                named.append(args[position] if position < len(args) else default)
+    named = [value for value in named if isinstance(value, str)]
+    # What begins as SQL does comes first: under @with_db_connection the positions are shifted by one.
+    for value in (*named, *args, *kwargs.values()):
+        if isinstance(value, str) and SQL_START.match(value):
             return value
-    return texts[0] if texts else None
+    return named[0] if named else None
 
 
 @functools.lru_cache
-def _parameter_names(function: Callable) -> tuple[str, ...]:
-    return tuple(inspect.signature(function).parameters)
+def _parameters(function: Callable) -> tuple[tuple[str, object], ...]:
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # a callable that does not tell
+        return ()
+    return tuple((parameter.name, parameter.default) for parameter in parameters)
 
 
 def find_connection(args: tuple, kwargs: dict):

@@ -1,9 +1,11 @@
 """The SQLite database users.db of the decorator, context manager and async exercises."""
 
 import os
-import sqlite3
 import tempfile
 from pathlib import Path
+from sqlite3 import (
+    connect,
+)  # by name: a program that replaces sqlite3.connect must not spoil the file
 
 from seed_csv import find_csv, open_csv
 from seed_engine import ROOT
@@ -20,22 +22,12 @@ def users_db(db_name: str | os.PathLike = USERS_DB) -> str | os.PathLike:
     """
     if os.fspath(db_name) != USERS_DB:
         return db_name
-    here, kept = Path.cwd() / USERS_DB, ROOT / USERS_DB
-    if here.exists():
-        return here
+    kept = ROOT / USERS_DB
+    if Path(USERS_DB).exists():
+        return db_name
     if not kept.exists():
         _make_users_db(kept)
     return kept
-
-
-def connect_users_db(db_name: str | os.PathLike = USERS_DB) -> sqlite3.Connection:
-    """Connect to the SQLite database that `users_db` tells. Raises sqlite3.OperationalError."""
-    path = users_db(db_name)
-    try:
-        return sqlite3.connect(path)
-    except sqlite3.OperationalError as error:
-        error.add_note(f"the database is {os.fspath(path)!r}")
-        raise
 
 
 def _make_users_db(path: Path) -> None:
@@ -51,7 +43,7 @@ def _make_users_db(path: Path) -> None:
     try:
         with (
             open_csv(find_csv(ROOT / "user_data.csv")) as file,
-            closing(sqlite3.connect(unfinished)) as connection,
+            closing(connect(unfinished)) as connection,
         ):
             connection.execute(
                 "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"

@@ -32,7 +32,9 @@ class ExecuteQuery:
     def __enter__(self):
         with ExitStack() as stack:  # if the query fails, __exit__ is not called: close here
             conn = stack.enter_context(DatabaseConnection(self.db_name))
-            rows = conn.execute(self.query, self.params).fetchall()
+            cursor = conn.cursor()
+            cursor.execute(self.query, self.params)
+            rows = cursor.fetchall()
             self._on_exit = stack.pop_all()
         return rows
 

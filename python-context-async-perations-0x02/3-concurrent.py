@@ -49,7 +49,7 @@ async def fetch_concurrently():
     finally:
         for task in tasks:
             task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.wait(tasks)
 
 
 def main():

@@ -28,7 +28,8 @@ def log_queries(function):
     def wrapper(*args, **kwargs):
         seed.ensure_log_handler(logger)
         if logger.isEnabledFor(logging.INFO):
-            logger.info("Executing query: %s", seed.find_sql(function, args, kwargs))
+            sql = seed.find_sql(function, args, kwargs)
+            logger.info("Executing query: %s", sql or f"none given to {function.__qualname__}")
         return function(*args, **kwargs)
 
     return wrapper
@@ -38,7 +39,9 @@ def log_queries(function):
 def fetch_all_users(query):
     """Return all rows of `query`, run on users.db."""
     with seed.closing(sqlite3.connect(seed.users_db())) as conn:
-        return conn.execute(query).fetchall()
+        cursor = conn.cursor()
+        cursor.execute(query)
+        return cursor.fetchall()
 
 
 def main():

@@ -32,7 +32,9 @@ def with_db_connection(function):
 @with_db_connection
 def get_user_by_id(conn, user_id):
     """Return the user's row, (id, name, email, age), or None."""
-    return conn.execute("SELECT * FROM users WHERE id = ?", (user_id,)).fetchone()
+    cursor = conn.cursor()
+    cursor.execute("SELECT * FROM users WHERE id = ?", (user_id,))
+    return cursor.fetchone()
 
 
 def main():

@@ -4,14 +4,15 @@
 The naive way, commit() after each statement, leaves half of the work behind when the next one fails.
 
     $ python 2-transactional.py
-    jose.cohen@example.net -> Crawford_Cartwright@hotmail.com
+    (1, 'José Cohen', 'jose.cohen@example.net', 67)
+    (1, 'José Cohen', 'Crawford_Cartwright@hotmail.com', 67)
 """
 
 import functools
 
 import seed
 
-with_db_connection = seed.import_script("1-with_db_connection").with_db_connection
+connections = seed.import_script("1-with_db_connection")
 
 
 def transactional(function):
@@ -35,23 +36,19 @@ def transactional(function):
     return wrapper
 
 
-@with_db_connection
+@connections.with_db_connection
 @transactional
 def update_user_email(conn, user_id, new_email):
     """Set the user's email; an unknown user is left unknown."""
-    conn.execute("UPDATE users SET email = ? WHERE id = ?", (new_email, user_id))
-
-
-@with_db_connection
-def get_user_email(conn, user_id):
-    return conn.execute("SELECT email FROM users WHERE id = ?", (user_id,)).fetchone()[0]
+    cursor = conn.cursor()
+    cursor.execute("UPDATE users SET email = ? WHERE id = ?", (new_email, user_id))
 
 
 def main():
-    old_email = get_user_email(user_id=1)
+    user = connections.get_user_by_id(user_id=1)
     update_user_email(user_id=1, new_email="Crawford_Cartwright@hotmail.com")
-    print(old_email, "->", get_user_email(user_id=1))
-    update_user_email(user_id=1, new_email=old_email)  # put back, so that this can be run again
+    print(user, connections.get_user_by_id(user_id=1), sep="\n")
+    update_user_email(user_id=1, new_email=user[2])  # put back, so that this can be run again
 
 
 if __name__ == "__main__":

@@ -47,7 +47,9 @@ def retry_on_failure(retries=3, delay=2):
 @retry_on_failure(retries=3, delay=1)
 def fetch_users_with_retry(conn):
     """Return all rows of the table users."""
-    return conn.execute("SELECT * FROM users").fetchall()
+    cursor = conn.cursor()
+    cursor.execute("SELECT * FROM users")
+    return cursor.fetchall()
 
 
 def main():

@@ -34,13 +34,13 @@ def cache_query(function):
         if state is None or values is None or not seed.is_repeatable_read(sql):
             return function(*args, **kwargs)
         key = (sql, function, state.database, values)
-        version, result = query_cache.get(key, (None, None))
-        if version != state.version:
-            result = function(*args, **kwargs)
-            if seed.data_state(conn) != state:  # it wrote, or somebody else did meanwhile
-                return result
-            query_cache[key] = state.version, result
-        return copy.copy(result)
+        if (kept := query_cache.find(key)) and kept.version == state.version:
+            return copy.copy(kept.result)
+        result = function(*args, **kwargs)
+        # Not kept if it wrote, if somebody else did meanwhile, or if it is no list of rows.
+        if seed.data_state(conn) == state and seed.is_keepable(conn, result):
+            query_cache.keep(key, state.version, copy.copy(result))
+        return result
 
     return wrapper
 
@@ -49,7 +49,9 @@ def cache_query(function):
 @cache_query
 def fetch_users_with_cache(conn, query):
     """Return all rows of `query`."""
-    return conn.execute(query).fetchall()
+    cursor = conn.cursor()
+    cursor.execute(query)
+    return cursor.fetchall()
 
 
 def main():

@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Stream the users of the table user_data one by one, with a generator.
 
-The naive way, cursor.fetchall(), holds all rows before the first is seen: 780 MB for a million.
+The naive way, fetching all rows into a list, takes 780 MB for a million before the first is seen.
 
     $ python 0-stream_users.py
     {'user_id': '00043497-ee5e-5142-8de0-765c3864e0d9', 'name': 'Renée Núñez', 'email': 'renee.nunez@example.net', 'age': 95}
@@ -31,8 +31,7 @@ def stream_users():
 
 
 def main():
-    for user in islice(stream_users(), 6):
-        print(user)
+    print(*islice(stream_users(), 6), sep="\n")
 
 
 if __name__ == "__main__":

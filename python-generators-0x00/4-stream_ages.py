@@ -1,8 +1,8 @@
 #!/usr/bin/env python3
-"""Compute the average age of all users from a stream of ages, without SQL's AVG.
+"""Compute the average age of all users from a stream of ages, in Python, not in SQL.
 
-The naive way, sum(ages) / len(ages) over a list, needs the list: a stream has no length, so count
-while adding up.
+The naive way, sum(ages) / len(ages), needs all ages in a list; a stream has no length, so they are
+counted as they are added up.
 
     $ python 4-stream_ages.py
     Average age of users: 47.75
