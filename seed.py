@@ -10,7 +10,7 @@ beside this one, named after what they do; the scripts need this one only.
 
 import argparse
 
-from seed_cache import QueryCache, data_state, is_keepable, is_repeatable_read, typed_arguments
+from seed_cache import QueryCache, data_state, find_read, is_keepable
 from seed_csv import find_csv
 from seed_engine import (
     connect_db,
@@ -20,7 +20,7 @@ from seed_engine import (
     read_settings,
 )
 from seed_load import LoadCounts, create_table, insert_data, reject_path
-from seed_retry import attempts, clean_up, closing, is_transient
+from seed_retry import attempts, clean_up, closing, closing_async, is_transient
 from seed_script import (
     callable_module,
     ensure_log_handler,
@@ -50,14 +50,14 @@ __all__ = [
     # users.db, and when a cached query is still fresh
     "QueryCache",
     "data_state",
+    "find_read",
     "is_keepable",
-    "is_repeatable_read",
-    "typed_arguments",
     "users_db",
     # failing well
     "attempts",
     "clean_up",
     "closing",
+    "closing_async",
     "is_transient",
     # around a script and a call
     "callable_module",

@@ -1,7 +1,7 @@
 """What a query cache has to know to be never stale: whether a result may be kept, and since when.
 
-`data_state` tells whether anybody has changed a SQLite database, `is_repeatable_read` and
-`typed_arguments` which calls are the same; `QueryCache` is the bounded place to keep results in.
+`data_state` tells whether anybody has changed a SQLite database, `find_read` which calls are the
+same; `QueryCache` is the bounded place to keep results in.
 """
 
 import atexit
@@ -12,12 +12,12 @@ import re
 import sqlite3
 import threading
 from collections import OrderedDict
-from collections.abc import Hashable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterator, Mapping
 from pathlib import Path
 from sqlite3 import connect  # by name: programs replace sqlite3.connect to count connections
 from typing import NamedTuple
 
-from seed_engine import LOCK_WAIT_SECONDS
+from seed_script import find_sql
 
 MAX_WATCHERS = 16  # files watched at a time
 
@@ -81,35 +81,46 @@ class QueryCache(Mapping):
         raise KeyError(sql)
 
 
-def is_repeatable_read(sql: str | None) -> bool:
-    """Tell whether `sql` only reads, and gives the same rows again while the data are the same."""
-    return bool(sql and _READ.match(sql) and not _UNREPEATABLE.search(sql))
-
-
 def is_keepable(connection: sqlite3.Connection, result) -> bool:
-    """Tell whether `result` is plain data, and no view of the database asks for the clock or chance.
+    """Tell whether `result`, just read on `connection`, may be handed to others.
 
-    A cursor or an iterator, once read, would be empty for the next caller.
+    It must be plain data: a cursor or an iterator, once read, would be empty for the next. No view
+    may ask for the clock or chance. And no other result may be half read on the connection: in WAL
+    mode that one holds it to data that are older than `data_state` tells.
     """
     if not isinstance(result, _PLAIN_RESULTS):
         return False
     views = "SELECT sql FROM sqlite_master WHERE type = 'view'"
-    return not any(_UNREPEATABLE.search(sql) for (sql,) in _plain_rows(connection, views))
-
-
-def typed_arguments(args: tuple, kwargs: dict, without) -> Hashable | None:
-    """Make of a call's arguments, but for `without`, a key in which 1, 1.0 and True are different.
-
-    None unless all are plain data: numbers, text, bytes, None, and lists, tuples and dicts of them.
-    Any other object may change and still be equal.
-    """
     try:
-        return (
-            tuple(_typed(value) for value in args if value is not without),
-            tuple(
-                (name, _typed(kwargs[name]))
-                for name in sorted(kwargs)
-                if kwargs[name] is not without
+        # SQLite replaces no function while a statement is half read; the first call defines it.
+        for _ in range(2):
+            connection.create_function("seed_is_idle", 0, bool)
+        return not any(_UNREPEATABLE.search(sql) for (sql,) in _plain_rows(connection, views))
+    except sqlite3.Error:
+        return False
+
+
+class Read(NamedTuple):
+    sql: str
+    arguments: Hashable  # all but the connection, with their types: 1, 1.0 and True are different
+
+
+def find_read(function: Callable, connection, args: tuple, kwargs: dict) -> Read | None:
+    """Find the SQL and the other arguments of a call that reads, and would read the same again.
+
+    None if it writes, asks for the clock or chance, or has an argument that is no plain data, that is
+    numbers, text, bytes, None, and lists, tuples and dicts of them: another may change and be equal.
+    """
+    sql = find_sql(function, args, kwargs)
+    if sql is None or not _READ.match(sql) or _UNREPEATABLE.search(sql):
+        return None
+    named = sorted(kwargs.items())
+    try:
+        return Read(
+            sql,
+            (
+                tuple(_typed(value) for value in args if value is not connection),
+                tuple((name, _typed(value)) for name, value in named if value is not connection),
             ),
         )
     except TypeError:
@@ -139,20 +150,23 @@ class _Watcher:
     _serial = itertools.count()
 
     def __init__(self, path: str):
+        self._path = path
         self.file_id = _file_id(path)
         self._serial_number = next(self._serial)
         self._lock = threading.Lock()
         self._connection = connect(
             f"{Path(path).as_uri()}?mode=rw",
             uri=True,
-            timeout=LOCK_WAIT_SECONDS,
+            timeout=0,  # busy: not known, so not cached; the query itself waits as it likes
             check_same_thread=False,
         )
 
-    def version(self) -> tuple[int, int]:
+    def version(self) -> tuple[int, ...]:
+        # Time and size too: another file copied over this one may count its commits alike.
+        status = os.stat(self._path)
         with self._lock:
             row = self._connection.execute("PRAGMA data_version").fetchone()
-        return self._serial_number, row[0]
+        return self._serial_number, row[0], status.st_mtime_ns, status.st_size
 
     def close(self) -> None:
         with self._lock:
@@ -172,18 +186,17 @@ def data_state(connection) -> DataState | None:
     """Tell which database `connection` reads, and the version of its data.
 
     None where no version can be told, so that nothing may be cached: no SQLite connection, a database
-    in memory, more than one database attached, a transaction under way. A connection that is in the
-    middle of reading another result in WAL mode sees older data than this tells.
+    in memory, more than one database attached, a transaction under way.
     """
     if not isinstance(connection, sqlite3.Connection) or connection.in_transaction:
         return None
-    databases = _plain_rows(connection, "PRAGMA database_list")
-    if len(databases) != 1 or not databases[0][2]:
-        return None
-    path = databases[0][2]
     try:
+        databases = _plain_rows(connection, "PRAGMA database_list")
+        if len(databases) != 1 or not databases[0][2]:
+            return None
+        path = databases[0][2]
         version = _watcher(path).version()
-    except (OSError, sqlite3.Error):  # gone, or locked: the query itself will tell
+    except (OSError, sqlite3.Error):  # closed, gone, or locked: the query itself will tell
         return None
     return DataState((path, connection.row_factory, connection.text_factory), version)
 

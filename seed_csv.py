@@ -39,6 +39,7 @@ class Record(NamedTuple):
     line: int
     text: str
     user: User | None
+    has_id: bool = False  # given in the file, not made of the email
     reason: str = ""
 
 
@@ -93,7 +94,6 @@ class _Lines:
 
 class CsvFile(NamedTuple):
     records: Iterator[Record]
-    has_ids: bool
     binary: io.BufferedReader  # its position tells how far the reading is
 
 
@@ -111,7 +111,7 @@ def open_csv(path: Path) -> Iterator[CsvFile]:
             lines = _Lines(file, path)
             reader = csv.reader(lines, strict=True)
             columns = _read_header(reader, path)
-            yield CsvFile(_records(reader, lines, columns), "user_id" in columns, binary)
+            yield CsvFile(_records(reader, lines, columns), binary)
 
 
 def _read_header(reader, path: Path) -> list[str]:
@@ -138,24 +138,30 @@ def _records(reader, lines: _Lines, columns: list[str]) -> Iterator[Record]:
         except StopIteration:
             return
         except csv.Error as error:
-            yield Record(first_line, "".join(lines.record), None, f"not a CSV row: {error}")
+            reason = f"not a CSV row, up to line {lines.number}: {error}"
+            yield Record(first_line, "".join(lines.record), None, reason=reason)
             continue
         if not fields:  # an empty line
             continue
         text = "".join(lines.record)
         try:
-            yield Record(first_line, text, _validate(fields, columns))
+            user, has_id = _validate(fields, columns)
         except ValueError as error:
-            yield Record(first_line, text, None, str(error))
+            yield Record(first_line, text, None, reason=str(error))
+        else:
+            yield Record(first_line, text, user, has_id)
 
 
-def _validate(fields: list[str], columns: list[str]) -> User:
-    """Make a User of the fields, or raise ValueError with the reason why they are refused."""
+def _validate(fields: list[str], columns: list[str]) -> tuple[User, bool]:
+    """Make a User of the fields, and tell whether they gave the id.
+
+    Raises ValueError with the reason why they are refused.
+    """
     if len(fields) != len(columns):
         raise ValueError(f"{len(fields)} fields, not {len(columns)}")
     row = dict(zip(columns, fields, strict=True))
     for column, value in row.items():
-        if not value.strip():
+        if not value.strip() and column != "user_id":
             raise ValueError(f"{column} is blank")
         if "\0" in value:
             raise ValueError(f"{column} holds a NUL byte")
@@ -171,7 +177,8 @@ def _validate(fields: list[str], columns: list[str]) -> User:
     age = AGE_FORM.fullmatch(row["age"])
     if not age or int(age[1]) > MAX_AGE:
         raise ValueError(f"age {row['age'][:40]!r} is no whole number from 0 to {MAX_AGE}")
-    user_id = row.get("user_id") or user_id_of(row["email"])
-    if not UUID_FORM.fullmatch(user_id):
-        raise ValueError(f"user_id {user_id[:40]!r} is no UUID")
-    return User(user_id, row["name"], row["email"], int(age[1]))
+    user_id = row.get("user_id", "").strip()
+    if user_id and not UUID_FORM.fullmatch(row["user_id"]):
+        raise ValueError(f"user_id {row['user_id'][:40]!r} is no UUID")
+    user = User(user_id or user_id_of(row["email"]), row["name"], row["email"], int(age[1]))
+    return user, bool(user_id)

@@ -1,14 +1,12 @@
 """Where user_data lives: settings, and a connection to MySQL or to the embedded SQLite file.
 
 With DB_HOST set it is the MySQL or MariaDB server there, and nothing else. Without it, it is a SQLite
-file whose connections answer the same calls: `%s` parameters, `cursor(dictionary=True)`, and the table
-INFORMATION_SCHEMA.SCHEMATA. Callers never need to know which one they have.
+file whose connections answer the same calls. Callers never need to know which one they have.
 """
 
 import os
 import re
 import sqlite3
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -16,12 +14,12 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
+from seed_embedded import connect_embedded, create_file
 from seed_retry import closing
 
 ROOT = Path(__file__).resolve().parent
 UNKNOWN_DATABASE, NO_SUCH_TABLE = 1049, 1146  # MySQL's own error numbers
 CONNECT_SECONDS = 10
-LOCK_WAIT_SECONDS = 50  # InnoDB's default, so that both engines wait alike
 
 ADVICE = {
     1044: "ask for rights on that database, or correct DB_NAME",
@@ -59,7 +57,10 @@ def read_settings() -> Settings:
         from dotenv import dotenv_values
 
         # No interpolation: a `$` in a password is a `$`. utf-8-sig: Windows editors write a BOM.
-        from_file = dotenv_values(ROOT / ".env", interpolate=False, encoding="utf-8-sig")
+        try:
+            from_file = dotenv_values(ROOT / ".env", interpolate=False, encoding="utf-8-sig")
+        except UnicodeDecodeError as error:
+            raise ValueError(f"{ROOT / '.env'} is not UTF-8 ({error}): save it as UTF-8") from error
 
     def value(name: str, default: str) -> str:
         return os.environ.get(name, from_file.get(name)) or default
@@ -75,7 +76,7 @@ def read_settings() -> Settings:
         user=value("DB_USER", "root"),
         password=value("DB_PASSWORD", ""),
         database=database,
-        file=Path(value("DB_FILE", "") or ROOT / f"{database}.sqlite3").absolute(),
+        file=ROOT / Path(value("DB_FILE", f"{database}.sqlite3")).expanduser(),
     )
 
 
@@ -88,7 +89,9 @@ def connect_db():
     Raises the driver's own error, saying host, port, user and what to do; never the password.
     """
     settings = read_settings()
-    return _connect_mysql(settings) if settings.host else _connect_embedded(settings, ":memory:")
+    if settings.host:
+        return _connect_mysql(settings)
+    return connect_embedded(settings.file, settings.database, to_server=True)
 
 
 def connect_to_prodev(*, raw: bool = False):
@@ -100,7 +103,7 @@ def connect_to_prodev(*, raw: bool = False):
     settings = read_settings()
     if settings.host:
         return _connect_mysql(settings, database=settings.database, raw=raw)
-    return _connect_embedded(settings, settings.file)
+    return connect_embedded(settings.file, settings.database)
 
 
 def create_database(connection) -> None:
@@ -115,8 +118,7 @@ def create_database(connection) -> None:
         if cursor.fetchall():
             return
         if is_embedded(connection):
-            with closing(_open_file(settings.file)) as database:
-                database.execute("PRAGMA user_version = 0")  # a write, so that the file exists
+            create_file(settings.file)
             connection.list_database(settings.database)
         else:
             name = settings.database.replace("`", "``")
@@ -182,6 +184,8 @@ def _connect_mysql(settings: Settings, **options):
             collation="utf8mb4_general_ci",  # the driver's default is unknown to MariaDB
             connection_timeout=CONNECT_SECONDS,
             converter_class=_converter_class(),
+            # The driver escapes parameters with backslashes, whatever the server makes of them.
+            init_command="SET SESSION sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', '')",
             **options,
         )
     except mysql.connector.Error as error:
@@ -208,84 +212,3 @@ def _check_table(connection) -> None:
             errno=error.errno,
             sqlstate=error.sqlstate,
         ) from error
-
-
-# ------------------------------------------------------------ embedded SQLite
-
-
-class EmbeddedCursor(sqlite3.Cursor):
-    """A sqlite3 cursor that takes the driver's `%s` and `%(name)s` and closes after `with`."""
-
-    def execute(self, sql, params=()):
-        return super().execute(_sqlite_marks(sql) if params else sql, params or ())
-
-    def executemany(self, sql, rows):
-        return super().executemany(_sqlite_marks(sql), rows)
-
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exc_info):
-        self.close()
-
-
-class EmbeddedConnection(sqlite3.Connection):
-    """A sqlite3 connection that answers the calls that mysql.connector's callers make."""
-
-    def cursor(self, *, dictionary=False, **_buffered_and_such):
-        cursor = super().cursor(EmbeddedCursor)
-        if dictionary:
-            cursor.row_factory = _dict_row
-        return cursor
-
-    def is_connected(self) -> bool:
-        try:
-            return self.total_changes >= 0
-        except sqlite3.ProgrammingError:  # closed
-            return False
-
-    def list_database(self, name: str) -> None:
-        self.execute("INSERT INTO INFORMATION_SCHEMA.SCHEMATA VALUES (?)", (name,))
-        self.commit()
-
-    def __exit__(self, *exc_info):  # the driver's `with connection:` closes, sqlite3's does not
-        self.close()
-
-
-def _sqlite_marks(sql: str) -> str:
-    return re.sub(r"%\((\w+)\)s", r":\1", sql).replace("%s", "?")
-
-
-def _dict_row(cursor: sqlite3.Cursor, row: tuple) -> dict:
-    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
-
-
-def _open_file(database: Path | str) -> EmbeddedConnection:
-    try:
-        return sqlite3.connect(
-            database,
-            timeout=LOCK_WAIT_SECONDS,
-            factory=EmbeddedConnection,
-            check_same_thread=False,  # as with MySQL, a generator may move to another thread
-        )
-    except sqlite3.OperationalError as error:
-        raise sqlite3.OperationalError(
-            f"cannot open the embedded database {database}: {error}; "
-            "check the folder, or set DB_FILE to another file, or DB_HOST to a server"
-        ) from error
-
-
-def _connect_embedded(settings: Settings, database: Path | str) -> EmbeddedConnection:
-    _announce(settings.file)
-    exists = settings.file.exists() or database == settings.file
-    connection = _open_file(database)
-    connection.execute("ATTACH ':memory:' AS INFORMATION_SCHEMA")
-    connection.execute("CREATE TABLE INFORMATION_SCHEMA.SCHEMATA (SCHEMA_NAME TEXT PRIMARY KEY)")
-    if exists:
-        connection.list_database(settings.database)
-    return connection
-
-
-@cache
-def _announce(file: Path) -> None:
-    print(f"DB_HOST is not set: using the embedded SQLite file {file}", file=sys.stderr)

@@ -9,6 +9,7 @@ import io
 import os
 import sqlite3
 import sys
+import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -20,25 +21,28 @@ from seed_retry import clean_up, closing
 
 BATCH_ROWS = 1_000  # at most 2.1 MB a statement, below every server's default max_allowed_packet
 BATCH_TEXT = 4 << 20  # characters of the file that are held at once, however long its rows are
-DUPLICATE_KEY = 1062  # MySQL
+LOAD_LOCK_SECONDS = 3600  # how long a load waits for another one to end
+# MySQL's numbers for a row that the table does not take: a duplicate key, NULL, out of range, not in
+# the character set, too long, a CHECK (MariaDB's number and MySQL's).
+REFUSED_BY_TABLE = frozenset({1062, 1048, 1264, 1366, 1406, 4025, 3819})
 
 _TABLE = f"""
 CREATE TABLE IF NOT EXISTS user_data (
     user_id CHAR(36) {{ascii}} NOT NULL PRIMARY KEY,
     name VARCHAR({MAX_TEXT}) NOT NULL,
-    email VARCHAR({MAX_TEXT}) {{bytewise}} NOT NULL UNIQUE,
+    email VARCHAR({MAX_TEXT}) NOT NULL UNIQUE,
     age DECIMAL(3,0) NOT NULL CHECK ({{whole}} age BETWEEN 0 AND {MAX_AGE})
 ) {{options}}
 """
 MYSQL_TABLE = _TABLE.format(
     ascii="CHARACTER SET ascii COLLATE ascii_bin",
-    bytewise="CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",  # A@x and a@x are two addresses
     whole="",
-    options="CHARACTER SET utf8mb4",
+    # InnoDB: a load is one transaction. Bytewise, as in SQLite: A@x and a@x are two addresses.
+    options="ENGINE=InnoDB CHARACTER SET utf8mb4 COLLATE utf8mb4_bin",
 )
 # WITHOUT ROWID keeps the rows in the order of the key, as InnoDB does.
 SQLITE_TABLE = _TABLE.format(
-    ascii="", bytewise="", whole="age = CAST(age AS INTEGER) AND", options="WITHOUT ROWID"
+    ascii="", whole="age = CAST(age AS INTEGER) AND", options="WITHOUT ROWID"
 )
 
 
@@ -75,8 +79,7 @@ def reject_path(csv_path: Path) -> Path:
 
 def fill_if_missing(connection) -> None:
     """Create and fill the embedded table from user_data.csv, in one transaction, if it is missing."""
-    tables = "SELECT name FROM main.sqlite_master WHERE name = 'user_data'"
-    if connection.execute(tables).fetchone():
+    if _has_table(connection):
         return
     path = find_csv(ROOT / "user_data.csv")
     counts = _load(connection, path, create=True)
@@ -85,25 +88,34 @@ def fill_if_missing(connection) -> None:
         print(message, file=sys.stderr)
 
 
+def _has_table(connection) -> bool:
+    tables = "SELECT name FROM main.sqlite_master WHERE name = 'user_data'"
+    return connection.execute(tables).fetchone() is not None
+
+
 def _load(connection, path: Path, *, progress: bool = False, create: bool = False) -> LoadCounts:
     read = added = present = 0
     with (
         open_csv(path) as file,
         _RejectFile(reject_path(path)) as rejects,
+        _one_load_at_a_time(connection),
         _transaction(connection),
         closing(connection.cursor()) as cursor,
         _progress_bar(path, progress) as bar,
     ):
+        if create and _has_table(connection):  # somebody else made it while we waited for the lock
+            return LoadCounts(0, 0, 0, 0)
         if create:
             cursor.execute(SQLITE_TABLE)
         table = _UserTable(connection, cursor)
         for batch in _batches(file.records):
-            refused, batch_added = _store(table, batch, file.has_ids)
+            refused, batch_added = _store(table, batch)
             rejects.write(refused)
             read += len(batch)
             added += batch_added
             present += len(batch) - batch_added - len(refused)
             bar.update(file.binary.tell() - bar.n)
+        rejects.close()  # a disk that is full for it must fail before the commit
     return LoadCounts(read, added, present, rejects.count)
 
 
@@ -120,11 +132,11 @@ def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
         yield batch
 
 
-def _store(table: "_UserTable", batch: list[Record], has_ids: bool) -> tuple[list[Record], int]:
+def _store(table: "_UserTable", batch: list[Record]) -> tuple[list[Record], int]:
     """Add the new users of the batch; return the refused records, in order, and how many were added."""
     refused = [record for record in batch if record.user is None]
     good = [record for record in batch if record.user is not None]
-    if table.has_unique_keys and table.insert([record.user for record in good]):
+    if table.has_unique_keys and table.insert([record.user for record in good]) is None:
         return refused, len(good)  # nothing of it was there: the usual case costs no look-up
 
     by_id, by_email = table.stored([record.user for record in good])
@@ -132,19 +144,21 @@ def _store(table: "_UserTable", batch: list[Record], has_ids: bool) -> tuple[lis
     for record in good:
         user = record.user
         same_email = by_email.get(user.email)
-        same_id = by_id.get(user.user_id) if has_ids or not same_email else same_email
+        same_id = by_id.get(user.user_id) if record.has_id or not same_email else same_email
         if same_id is None and same_email is None:
             by_id[user.user_id] = by_email[user.email] = user
             new.append(record)
         elif reason := _conflict(user, same_id, same_email):
             refused.append(record._replace(reason=reason))
-    if not table.insert([record.user for record in new]):
-        # The table compares more loosely than we do, say without regard to case: row by row, then.
-        loose = [record for record in new if not table.insert([record.user])]
-        reason = "another row has this user_id or email, as the table compares them"
-        refused += [record._replace(reason=reason) for record in loose]
-        new = [record for record in new if record not in loose]
-    return sorted(refused), len(new)
+    added = len(new)
+    if table.insert([record.user for record in new]) is not None:
+        # A table made by others takes less than ours, or compares without regard to case: row by row.
+        for record in new:
+            if (error := table.insert([record.user])) is not None:
+                reason = f"the table does not take it: {getattr(error, 'msg', error)}"
+                refused.append(record._replace(reason=reason))
+                added -= 1
+    return sorted(refused), added
 
 
 def _conflict(user: User, same_id: User | None, same_email: User | None) -> str:
@@ -185,10 +199,10 @@ class _UserTable:
             cursor.execute(self._UNIQUE_KEYS)
         self.has_unique_keys = {"user_id", "email"} <= {name for (name,) in cursor.fetchall()}
 
-    def insert(self, users: list[User]) -> bool:
-        """Add all the users in one statement, or none: False if a key is there already."""
+    def insert(self, users: list[User]) -> Exception | None:
+        """Add all the users in one statement, or none: then return why the table does not take them."""
         if not users:
-            return True
+            return None
         row = f"({', '.join([self._mark] * len(COLUMNS))})"
         rows = ", ".join([row] * len(users))
         values = [value for user in users for value in user]
@@ -197,10 +211,10 @@ class _UserTable:
                 f"INSERT INTO user_data (user_id, name, email, age) VALUES {rows}", values
             )
         except Exception as error:
-            if _is_duplicate_key(error):
-                return False
+            if _is_refused_by_table(error):
+                return error
             raise
-        return True
+        return None
 
     def stored(self, users: list[User]) -> tuple[dict[str, User], dict[str, User]]:
         """Look up the stored users who share an id or an email with these, by id and by email."""
@@ -221,13 +235,37 @@ class _UserTable:
         return by_id, by_email
 
 
-def _is_duplicate_key(error: Exception) -> bool:
+def _is_refused_by_table(error: Exception) -> bool:
     if isinstance(error, sqlite3.IntegrityError):
-        return error.sqlite_errorname in (
-            "SQLITE_CONSTRAINT_UNIQUE",
-            "SQLITE_CONSTRAINT_PRIMARYKEY",
-        )
-    return getattr(error, "errno", None) == DUPLICATE_KEY
+        return True
+    return getattr(error, "errno", None) in REFUSED_BY_TABLE
+
+
+@contextmanager
+def _one_load_at_a_time(connection) -> Iterator[None]:
+    """Hold the server's lock for loads: two in opposite orders would deadlock.
+
+    The embedded engine has one writer at a time anyway. Raises TimeoutError.
+    """
+    if is_embedded(connection):
+        yield
+        return
+    name = "CONCAT(DATABASE(), '.user_data')"
+    with closing(connection.cursor()) as cursor:
+        cursor.execute(f"SELECT GET_LOCK({name}, %s)", (LOAD_LOCK_SECONDS,))
+        if cursor.fetchone() != (1,):
+            raise TimeoutError(f"another load into user_data runs for over {LOAD_LOCK_SECONDS} s")
+        try:
+            yield
+        except BaseException as error:
+            clean_up(lambda: _release_lock(cursor, name), error)
+            raise
+        _release_lock(cursor, name)
+
+
+def _release_lock(cursor, name: str) -> None:
+    cursor.execute(f"SELECT RELEASE_LOCK({name})")
+    cursor.fetchall()
 
 
 @contextmanager
@@ -250,34 +288,42 @@ class _RejectFile:
 
     def __init__(self, path: Path):
         self._path = path
-        self._unfinished = path.with_name(f".{path.name}.{os.getpid()}")
+        self._unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         self._file: io.TextIOBase | None = None
         self.count = 0
 
     def write(self, records: list[Record]) -> None:
         if records and self._file is None:
             # surrogateescape gives back the very bytes that were no UTF-8.
-            self._file = self._unfinished.open(
-                "w", encoding="utf-8", errors="surrogateescape", newline=""
-            )
+            try:
+                self._file = self._unfinished.open(
+                    "x", encoding="utf-8", errors="surrogateescape", newline=""
+                )
+            except OSError as error:
+                message = f"{error.strerror}, where the refused rows have to be written"
+                raise type(error)(error.errno, message, str(self._path)) from error
             csv.writer(self._file).writerow(["line", "reason", "row"])
         for record in records:
             row = [record.line, record.reason, record.text.rstrip("\r\n")]
             csv.writer(self._file).writerow(row)
         self.count += len(records)
 
+    def close(self) -> None:
+        if self._file is not None:
+            self._file.close()
+
     def __enter__(self):
         return self
 
     def __exit__(self, _type, error, _traceback):
-        if self._file is not None:
-            self._file.close()
+        if self._file is None:
             if error is None:
-                self._unfinished.replace(self._path)
-            else:
-                clean_up(self._unfinished.unlink, error)
+                self._path.unlink(missing_ok=True)  # what an earlier load refused is no longer so
         elif error is None:
-            self._path.unlink(missing_ok=True)  # what an earlier load refused is no longer so
+            self._unfinished.replace(self._path)
+        else:
+            clean_up(self.close, error)
+            clean_up(self._unfinished.unlink, error)
 
 
 @contextmanager

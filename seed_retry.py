@@ -1,10 +1,11 @@
 """What to do when something fails: what is worth another try, the loop over attempts, clean-up."""
 
+import asyncio
 import re
 import sqlite3
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
 
 # sqlite3.h: SQLITE_BUSY and SQLITE_LOCKED, the primary codes (the low byte of an extended one).
 SQLITE_BUSY, SQLITE_LOCKED = 5, 6
@@ -38,8 +39,9 @@ def is_transient(error: BaseException) -> bool:
         return False
     # By number, not by class: the C extension and pure Python raise different classes for one fault.
     # -1 stands for every error without a number, so there the text decides.
-    not_connected = error.errno == -1 and "Connection not available" in str(error)
-    return not_connected or error.errno in TRANSIENT_MYSQL
+    number = getattr(error, "errno", None)
+    not_connected = number == -1 and "Connection not available" in str(error)
+    return not_connected or number in TRANSIENT_MYSQL
 
 
 class Attempt:
@@ -113,3 +115,25 @@ def closing(resource) -> Iterator:
 
 def _nothing() -> None:
     pass
+
+
+@asynccontextmanager
+async def closing_async(connecting) -> AsyncIterator:
+    """Open an aiosqlite connection, close it on the way out, and leave nothing running if cancelled.
+
+    `async with aiosqlite.connect(path)` alone, cancelled while it opens, ends before its thread does;
+    cancelled during a query, it waits until the query has run to its end.
+    """
+    opening = asyncio.ensure_future(connecting)
+    try:
+        connection = await asyncio.shield(opening)
+    except asyncio.CancelledError:
+        await (await opening).close()
+        raise
+    try:
+        yield connection
+    except asyncio.CancelledError:
+        await connection.interrupt()
+        raise
+    finally:
+        await connection.close()

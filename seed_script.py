@@ -9,6 +9,7 @@ import os
 import re
 import sqlite3
 import sys
+import threading
 from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
@@ -75,7 +76,7 @@ def callable_module(function: Callable) -> Callable:
     The course's main file does `stream_users = __import__('0-stream_users')` and calls that.
     """
     module = sys.modules.get(function.__module__)
-    if vars(module) is not function.__globals__ if module else True:
+    if module is None or vars(module) is not function.__globals__:
         # Loaded by path and not registered: only the module itself refers to its globals so.
         owners = gc.get_referrers(function.__globals__)
         modules = [owner for owner in owners if isinstance(owner, ModuleType)]
@@ -108,7 +109,7 @@ def whole_numbers(**minimums: int) -> Callable:
             arguments = signature.bind(*args, **kwargs).arguments
             for name, minimum in minimums.items():
                 value = arguments.get(name, minimum)
-                if type(value) is not int or value < minimum:
+                if type(value) is not int or not minimum <= value <= sys.maxsize:
                     raise ValueError(
                         f"{name} must be a whole number of at least {minimum}, not {value!r}"
                     )
@@ -124,6 +125,8 @@ def require_plain_function(function: Callable, decorator: str) -> None:
     if not callable(function):
         raise TypeError(f"@{decorator} decorates a function, not {function!r}")
     inner = inspect.unwrap(function)
+    if not inspect.isroutine(inner):  # an object that can be called
+        inner = type(inner).__call__
     for kind, is_kind in (
         ("a generator", inspect.isgeneratorfunction),
         ("an async function", inspect.iscoroutinefunction),
@@ -140,6 +143,9 @@ def require_plain_function(function: Callable, decorator: str) -> None:
 # --------------------------------------------------------------------- logging
 
 
+_log_set_up = threading.Lock()
+
+
 class _StderrHandler(logging.StreamHandler):
     def emit(self, record: logging.LogRecord) -> None:
         if not logging.root.handlers:  # else the program has set up logging since, and shows it
@@ -151,11 +157,14 @@ def ensure_log_handler(logger: logging.Logger) -> None:
     """Let `logger` write to stderr, from INFO on, if the program has set up no logging of its own."""
     if logger.hasHandlers():
         return
-    handler = _StderrHandler()
-    handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
-    logger.addHandler(handler)
-    if logger.level == logging.NOTSET:
-        logger.setLevel(logging.INFO)
+    with _log_set_up:
+        if logger.hasHandlers():  # another thread was faster
+            return
+        handler = _StderrHandler()
+        handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s %(message)s"))
+        if logger.level == logging.NOTSET:
+            logger.setLevel(logging.INFO)
+        logger.addHandler(handler)
 
 
 # -------------------------------------------------- finding a call's arguments
@@ -205,10 +214,18 @@ def find_connection(args: tuple, kwargs: dict):
 
 
 def require_connection(args: tuple, kwargs: dict, decorator: str):
-    """Find the connection among the arguments of a call. Raises TypeError if there is none."""
+    """Find the connection among the arguments of a call, on which writes can be rolled back.
+
+    Raises TypeError if there is none, ValueError if it commits each statement by itself.
+    """
     if (connection := find_connection(args, kwargs)) is None:
         raise TypeError(
             f"@{decorator} found no connection among the arguments: pass one, or put "
             "@with_db_connection above it"
+        )
+    if getattr(connection, "isolation_level", "") is None and not connection.in_transaction:
+        raise ValueError(
+            f"@{decorator} can roll nothing back on a connection with isolation_level=None, which "
+            "commits each statement by itself: open it without, or BEGIN first"
         )
     return connection

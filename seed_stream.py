@@ -29,40 +29,44 @@ def age_blocks() -> Iterator[list[int]]:
 
 
 def _blocks(columns: str, from_sqlite: Callable, from_mysql: Callable) -> Iterator[list]:
-    sql = f"SELECT {columns} FROM user_data WHERE user_id > %s ORDER BY user_id LIMIT %s"
+    # The first segment has no lower bound: not every type of key has a value below all others.
+    select = f"SELECT {columns} FROM user_data"
+    first = f"{select} ORDER BY user_id LIMIT %s"
+    after = f"{select} WHERE user_id > %s ORDER BY user_id LIMIT %s"
     with open_reader(raw=True) as connection:
         if is_embedded(connection):
-            blocks, decode = _sqlite_blocks(connection, sql), from_sqlite
+            blocks, decode = _sqlite_blocks(connection, first, after), from_sqlite
         else:
-            blocks, decode = _mysql_blocks(connection, sql), from_mysql
+            blocks, decode = _mysql_blocks(connection, first, after), from_mysql
         for rows in blocks:
             yield decode(rows)
 
 
-def _mysql_blocks(connection, sql: str) -> Iterator[list[tuple]]:
-    last_id, segment_rows = "", FIRST_SEGMENT_ROWS
+def _mysql_blocks(connection, first: str, after: str) -> Iterator[list[tuple]]:
+    sql, bounds, limit = first, (), FIRST_SEGMENT_ROWS
     while True:
         # Unbuffered and raw: rows come as bytes while the server still sends, and are decoded a
         # block at a time, which is 4 times as fast as the driver's own row by row.
         cursor = connection.cursor()
-        cursor.execute(sql, (last_id, segment_rows))
+        cursor.execute(sql, (*bounds, limit))
         received = 0
         while rows := cursor.fetchmany(BLOCK_ROWS):
             yield rows
             received += len(rows)
-            last_id = rows[-1][0].decode()
-        cursor.close()  # in no `finally`: on a half-read cursor it raises; closing the connection drains
-        if received < segment_rows:
+            sql, bounds = after, (rows[-1][0].decode(),)
+        cursor.close()  # in no `finally`: half read, it raises; closing the connection does not
+        if received < limit:
             return
-        segment_rows = min(2 * segment_rows, LAST_SEGMENT_ROWS)
+        limit = min(2 * limit, LAST_SEGMENT_ROWS)
 
 
-def _sqlite_blocks(connection, sql: str) -> Iterator[list[tuple]]:
+def _sqlite_blocks(connection, first: str, after: str) -> Iterator[list[tuple]]:
     # Each block is a query read to its end: a half-read one would keep the file's writers waiting.
-    last_id = ""
-    while rows := connection.cursor().execute(sql, (last_id, BLOCK_ROWS)).fetchall():
+    cursor = connection.cursor()
+    rows = cursor.execute(first, (BLOCK_ROWS,)).fetchall()
+    while rows:
         yield rows
-        last_id = rows[-1][0]
+        rows = cursor.execute(after, (rows[-1][0], BLOCK_ROWS)).fetchall()
 
 
 def _sqlite_users(rows: list[tuple]) -> list[dict]:

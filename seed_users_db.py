@@ -1,7 +1,7 @@
 """The SQLite database users.db of the decorator, context manager and async exercises."""
 
 import os
-import tempfile
+import uuid
 from pathlib import Path
 from sqlite3 import (
     connect,
@@ -32,14 +32,14 @@ def users_db(db_name: str | os.PathLike = USERS_DB) -> str | os.PathLike:
 
 def _make_users_db(path: Path) -> None:
     # Made aside and then put in place whole, so that nobody ever finds half of it.
+    unfinished = path.with_name(f".users-{uuid.uuid4().hex}.db")
     try:
-        handle, unfinished = tempfile.mkstemp(prefix=".users-", suffix=".db", dir=path.parent)
+        unfinished.open("x").close()
     except OSError as error:
         raise type(error)(
             error.errno,
             f"cannot make {path} ({error.strerror}): run in a folder that has a users.db",
         ) from error
-    os.close(handle)
     try:
         with (
             open_csv(find_csv(ROOT / "user_data.csv")) as file,
@@ -53,17 +53,16 @@ def _make_users_db(path: Path) -> None:
                 (record.user[1:] for record in file.records if record.user),
             )
             connection.commit()
-        os.chmod(unfinished, 0o644)
         _put_in_place(unfinished, path)
     finally:
-        if os.path.exists(unfinished):
-            os.unlink(unfinished)
+        unfinished.unlink(missing_ok=True)
 
 
-def _put_in_place(unfinished: str, path: Path) -> None:
+def _put_in_place(unfinished: Path, path: Path) -> None:
     try:
         os.link(unfinished, path)  # unlike a rename, never over a file that somebody made meanwhile
     except FileExistsError:
         pass  # another program was faster, with the same content
     except OSError:  # a file system without links
-        os.replace(unfinished, path)
+        if not path.exists():
+            unfinished.rename(path)

@@ -32,7 +32,7 @@ class ExecuteQuery:
     def __enter__(self):
         with ExitStack() as stack:  # if the query fails, __exit__ is not called: close here
             conn = stack.enter_context(DatabaseConnection(self.db_name))
-            cursor = conn.cursor()
+            cursor = stack.enter_context(seed.closing(conn.cursor()))
             cursor.execute(self.query, self.params)
             rows = cursor.fetchall()
             self._on_exit = stack.pop_all()

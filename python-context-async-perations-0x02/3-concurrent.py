@@ -18,10 +18,9 @@ OLDER_THAN = 40
 
 async def fetch(query, params=()):
     """Return the rows of `query` on users.db as a list of tuples."""
-    path = await asyncio.to_thread(
-        seed.users_db
-    )  # making it on first use would stop the event loop
-    async with aiosqlite.connect(path) as db, db.execute(query, params) as cursor:
+    path = await asyncio.to_thread(seed.users_db)  # on first use it makes the file
+    async with seed.closing_async(aiosqlite.connect(path)) as db:
+        cursor = await db.execute(query, params)
         return list(await cursor.fetchall())
 
 
@@ -48,7 +47,8 @@ async def fetch_concurrently():
         return await asyncio.gather(*tasks)
     finally:
         for task in tasks:
-            task.cancel()
+            if not task.cancelling():  # a second time would interrupt its clean-up
+                task.cancel()
         await asyncio.wait(tasks)
 
 

@@ -18,7 +18,8 @@ connections = seed.import_script("1-with_db_connection")
 def transactional(function):
     """Commit on the connection that `function` is called with, or roll back and re-raise the error.
 
-    A rollback that fails as well is noted on the first error, never raised instead of it.
+    A rollback that fails as well is noted on the first error, never raised instead of it. SQLite
+    begins a transaction at the first INSERT, UPDATE or DELETE: a CREATE before that stays.
     """
     seed.require_plain_function(function, "transactional")
 

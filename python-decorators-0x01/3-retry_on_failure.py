@@ -24,8 +24,8 @@ def retry_on_failure(retries=3, delay=2):
     plain Exception. What a failed attempt wrote is rolled back. Inside a transaction that was open
     before, there is one attempt. Raises ValueError for bad arguments.
     """
-    if not delay >= 0:
-        raise ValueError(f"delay must be at least 0 seconds, not {delay!r}")
+    if not isinstance(delay, int | float) or not delay >= 0:
+        raise ValueError(f"delay must be a number of seconds from 0 on, not {delay!r}")
 
     def decorate(function):
         seed.require_plain_function(function, "retry_on_failure")
@@ -36,7 +36,7 @@ def retry_on_failure(retries=3, delay=2):
             for attempt in seed.attempts(retries, delay, connection=conn, sleep=time.sleep):
                 with attempt:  # swallows a transient error, unless this was the last attempt
                     result = function(*args, **kwargs)
-            return result
+            return result  # only a success ends the loop without an error
 
         return wrapper
 

@@ -20,8 +20,8 @@ query_cache = seed.QueryCache(limit=128)
 def cache_query(function):
     """Run each read once per database, SQL and parameters, until the database changes.
 
-    Any commit counts, by another connection or process too. Each caller gets a copy of its own; its
-    rows are shared. Not cached: writes, :memory:, what is asked inside an open transaction.
+    Any commit counts, by another connection or process too. Each caller gets a copy, of the list, not
+    of its rows. Not cached: writes, :memory:, what is asked inside an open transaction.
     """
     seed.require_plain_function(function, "cache_query")
 
@@ -29,11 +29,12 @@ def cache_query(function):
     def wrapper(*args, **kwargs):
         conn = seed.find_connection(args, kwargs)
         state = seed.data_state(conn)  # which database, and the version of its data
-        sql = seed.find_sql(function, args, kwargs)
-        values = seed.typed_arguments(args, kwargs, without=conn)
-        if state is None or values is None or not seed.is_repeatable_read(sql):
+        read = seed.find_read(
+            function, conn, args, kwargs
+        )  # the SQL, the parameters and their types
+        if state is None or read is None:
             return function(*args, **kwargs)
-        key = (sql, function, state.database, values)
+        key = (read.sql, read.arguments, state.database, function)
         if (kept := query_cache.find(key)) and kept.version == state.version:
             return copy.copy(kept.result)
         result = function(*args, **kwargs)

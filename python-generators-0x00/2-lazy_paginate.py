@@ -21,7 +21,8 @@ FIRST_PAGES, PAGE_AFTER = PAGE.format(""), PAGE.format("WHERE user_id > %s")
 def paginate_users(page_size, offset, after=None, connection=None):
     """Return the page of users that begins at row `offset`, as a list of dicts.
 
-    With `after`, the user_id before that page, the server need not read and skip the rows before it.
+    With `after`, the user_id just before that page, it begins there, whatever `offset` says: the
+    server finds a key at once, but must read and skip `offset` rows.
     Read on `connection`, or on one of its own. Raises ValueError for a bad size or offset.
     """
     if connection is None:

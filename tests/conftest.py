@@ -23,7 +23,7 @@ sys.path.insert(0, str(ROOT))  # the project is scripts, not an installed packag
 from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa: E402, needs the path
 
 import seed  # noqa: E402
-import seed_engine  # noqa: E402
+import seed_embedded  # noqa: E402
 
 SETTINGS = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_FILE")
 
@@ -152,7 +152,7 @@ def engine(request) -> Engine:
 def _use(monkeypatch, engine: Engine) -> Engine:
     for name, value in engine.settings.items():
         monkeypatch.setenv(name, value)
-    seed_engine._announce.cache_clear()  # "the first time" is once a process, so once a test
+    seed_embedded._announce.cache_clear()  # "the first time" is once a process, so once a test
     return engine
 
 

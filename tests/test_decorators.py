@@ -519,9 +519,11 @@ def test_bad_retries_are_refused_before_anything_is_decorated(script, retries):
         script(RETRY).retry_on_failure(retries=retries)
 
 
-def test_bad_delay_is_refused(script):
-    with pytest.raises(ValueError, match="delay must be at least 0 seconds, not -1"):
-        script(RETRY).retry_on_failure(delay=-1)
+@pytest.mark.parametrize("delay", [-1, "2", None, float("nan")])
+def test_bad_delay_is_refused(script, delay):
+    message = f"delay must be a number of seconds from 0 on, not {delay!r}"
+    with pytest.raises(ValueError, match=re.escape(message)):
+        script(RETRY).retry_on_failure(delay=delay)
 
 
 def test_fetch_users_with_retry(script, users_db, sleeps):

@@ -29,8 +29,8 @@ def fetched(monkeypatch):
     for name in ("_mysql_blocks", "_sqlite_blocks"):
         blocks = getattr(seed_stream, name)
 
-        def counting(connection, sql, blocks=blocks):
-            for rows in blocks(connection, sql):
+        def counting(*arguments, blocks=blocks):
+            for rows in blocks(*arguments):
                 counts.append(len(rows))
                 yield rows
 

@@ -9,6 +9,7 @@ import stat
 import subprocess
 import sys
 import uuid
+from decimal import Decimal
 
 import pytest
 from conftest import ROOT, csv_text, run_python, user_dict, user_row
@@ -73,6 +74,14 @@ def test_env_file_keeps_a_password_as_it_is_and_its_settings_are_read_from_anywh
     assert done.returncode == 0, done.stderr
     assert len(stored(mysql_engine)) == 1_000
     assert server.password not in done.stdout + done.stderr
+
+
+def test_env_file_that_is_not_utf_8_is_named(clone):
+    (clone / ".env").write_text("DB_HOST=db.example.com\n", encoding="utf-16")  # as PowerShell does
+    done = run_python(clone / "seed.py", cwd=clone)
+    (clone / ".env").unlink()
+    assert done.returncode == 1
+    assert f"{clone / '.env'} is not UTF-8" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -145,8 +154,17 @@ def test_connection_answers_the_calls_that_the_field_makes(engine, load):
     cursor.executemany("UPDATE user_data SET age = %s WHERE email = %s", [(1, "u1@example.com")])
     assert cursor.rowcount == 1
     connection.rollback()
-    cursor.execute("DELETE FROM user_data WHERE email = %s", ("u2@example.com",))
+    cursor.execute("SELECT user_id, age FROM user_data WHERE age > %s", (Decimal("22"),))
+    assert cursor.column_names == ("user_id", "age")
+    assert (len(cursor.fetchall()), cursor.rowcount) == (2, 2)
     connection.commit()
+    connection.start_transaction()
+    cursor.execute("DELETE FROM user_data")
+    connection.rollback()
+    connection.autocommit = True
+    cursor.execute("DELETE FROM user_data WHERE email = %s", ("u2@example.com",))
+    cursor.execute("SELECT COUNT(*) FROM user_data WHERE email LIKE 'U%'")
+    assert cursor.fetchall() == [(0,)]
     cursor.close()
     connection.close()
     assert not connection.is_connected()
@@ -247,6 +265,20 @@ def test_half_made_table_is_never_left(embedded, script, monkeypatch):
     assert len(list(script("0-stream_users").stream_users())) == 1_000
 
 
+def test_file_that_is_no_database_is_named(monkeypatch):
+    monkeypatch.setenv("DB_FILE", str(ROOT / "user_data.csv"))
+    with pytest.raises(
+        sqlite3.DatabaseError, match=r"user_data\.csv: file is not a database; check"
+    ):
+        seed.connect_to_prodev()
+
+
+def test_relative_file_stands_beside_seed_py_wherever_the_program_runs(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("DB_FILE", "mine.sqlite3")
+    assert seed_engine.read_settings().file == ROOT / "mine.sqlite3"
+
+
 def test_folder_that_is_not_there_is_named(monkeypatch, tmp_path):
     monkeypatch.setenv("DB_FILE", str(tmp_path / "none" / "x.sqlite3"))
     with pytest.raises(sqlite3.OperationalError, match=r"cannot open the embedded database .*none"):
@@ -336,6 +368,35 @@ def test_row_that_shares_something_is_present_or_refused_and_nothing_changes(
         assert rejected(tmp_path) == [(line, reason, ",".join(map(str, second)))]
 
 
+def test_blank_id_is_made_of_the_email_as_a_missing_one_is(engine, load):
+    text = csv_text([("", "Ada", "ada@x", 36), GOOD, (" ", *GOOD[1:])])
+    assert load(text=text) == (3, 2, 1, 0)
+    assert load(text=text) == (3, 0, 3, 0)
+    ada = (str(uuid.uuid5(uuid.NAMESPACE_URL, "ada@x")), "Ada", "ada@x", 36)
+    assert stored(engine) == sorted([ada, GOOD])
+
+
+def test_first_use_adds_nothing_to_a_table_that_somebody_makes_at_that_moment(
+    embedded, monkeypatch
+):
+    own = sqlite3.connect(embedded.settings["DB_FILE"], check_same_thread=False)
+    own.execute("BEGIN IMMEDIATE")
+    own.execute(seed_load.SQLITE_TABLE)
+    own.execute("INSERT INTO user_data VALUES (?, ?, ?, ?)", GOOD)
+    looked = seed_load._has_table
+
+    def look_and_let_go(connection):
+        answer = looked(connection)
+        own.commit()
+        return answer
+
+    monkeypatch.setattr(seed_load, "_has_table", look_and_let_go)
+    with seed.open_reader():
+        pass
+    own.close()
+    assert stored(embedded) == [GOOD]
+
+
 def test_file_without_ids_meets_rows_that_have_ids_of_their_own(engine, load, tmp_path):
     load(GOOD)
     text = (
@@ -365,7 +426,10 @@ BAD_ROWS = {
     "NUL": (f"{GOOD[0]},A\0da,a@x,1", "name holds a NUL byte"),
     "malformed UUID": ("123,Ada,a@x,1", "user_id '123' is no UUID"),
     "UUID in braces": (f"{{{GOOD[0]}}},Ada,a@x,1", f"user_id '{{{GOOD[0]}}}' is no UUID"),
-    "text after a quote": (f'{GOOD[0]},"Ada"x,a@x,1', "not a CSV row: ',' expected after '\"'"),
+    "text after a quote": (
+        f'{GOOD[0]},"Ada"x,a@x,1',
+        "not a CSV row, up to line 3: ',' expected after '\"'",
+    ),
 }
 
 
@@ -395,7 +459,7 @@ def test_unclosed_quote_refuses_its_row_and_what_came_before_loads(engine, load,
     text = csv_text([GOOD]) + f'{user_row(2)[0]},"Ada,a@x,1\n{user_row(3)[0]},B,b@x,1\n'
     assert load(text=text) == (2, 1, 0, 1)
     assert stored(engine) == [GOOD]
-    assert rejected(tmp_path)[0][:2] == ("3", "not a CSV row: unexpected end of data")
+    assert rejected(tmp_path)[0][:2] == ("3", "not a CSV row, up to line 4: unexpected end of data")
 
 
 def test_line_number_is_that_of_the_file_whatever_came_before(engine, load, tmp_path):
@@ -494,16 +558,71 @@ def test_table_that_compares_emails_without_case_refuses_what_it_takes_for_a_twi
 
 
 @on_mysql
-def test_server_that_is_not_strict_still_stores_nothing_cut(engine, load):
+def test_row_that_the_table_of_somebody_does_not_take_is_refused_not_cut(engine, load, tmp_path):
     load()
-    engine.query("ALTER TABLE user_data MODIFY name VARCHAR(5) NOT NULL")
-    engine.query("SET GLOBAL sql_mode = ''")
+    engine.query("ALTER TABLE user_data MODIFY name VARCHAR(7) NOT NULL")
+    engine.query("SET GLOBAL sql_mode = ''")  # a server that would cut the name
     try:
-        with pytest.raises(Exception, match="Data too long for column 'name'"):
-            load((user_row(1)[0], "longer", "a@x", 1))
+        assert load(GOOD, user_row(222), user_row(3)) == (3, 2, 0, 1)
     finally:
         engine.query("SET GLOBAL sql_mode = DEFAULT")
-    assert stored(engine) == []
+    assert stored(engine) == [GOOD, user_row(3)]
+    ((line, reason, _row),) = rejected(tmp_path)
+    assert line == "3"
+    assert reason.startswith("the table does not take it: Data too long for column 'name'")
+
+
+@on_mysql
+def test_server_that_does_not_know_backslashes_gets_every_text_as_it_is(engine, load, script):
+    with contextlib.closing(engine.connect()) as connection:
+        connection.cursor().execute(
+            "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,EMPTY_STRING_IS_NULL'"
+        )
+    try:
+        rows = [
+            (user_row(n)[0], name, f"{n}@x", 1) for n, name in enumerate(["B\\x", "O'Brien", '"'])
+        ]
+        assert load(*rows) == (3, 3, 0, 0)
+        assert load(*rows) == (3, 0, 3, 0)
+        assert list(script("0-stream_users").stream_users()) == [user_dict(row) for row in rows]
+    finally:
+        with contextlib.closing(engine.connect()) as connection:
+            connection.cursor().execute("SET GLOBAL sql_mode = DEFAULT")
+
+
+@on_mysql
+def test_key_of_the_type_uuid_is_streamed_whole(engine, load, script):
+    with contextlib.closing(seed.connect_db()) as connection:
+        seed.create_database(connection)
+    engine.query(
+        "CREATE TABLE user_data (user_id UUID PRIMARY KEY, name TEXT NOT NULL, email TEXT NOT NULL, "
+        "age DECIMAL NOT NULL) CHARACTER SET utf8mb4"
+    )
+    assert load(GOOD, user_row(2)) == (2, 2, 0, 0)
+    assert list(script("0-stream_users").stream_users()) == [
+        user_dict(GOOD),
+        user_dict(user_row(2)),
+    ]
+    assert len(list(script("2-lazy_paginate").lazy_paginate(1))) == 2
+
+
+@on_mysql
+def test_loads_at_the_same_time_end_in_one_table_and_none_fails(engine, load, clone):
+    load(GOOD)
+    programs = [
+        subprocess.Popen(
+            [sys.executable, clone / "seed.py"],
+            env=os.environ | engine.settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(4)
+    ]
+    outputs = [program.communicate(timeout=60) for program in programs]
+    assert [program.returncode for program in programs] == [0] * 4, outputs
+    assert sum("1000 added" in out for out, _ in outputs) == 1, outputs
+    assert len(stored(engine)) == 1_001
 
 
 # ------------------------------------------------------------ python seed.py

@@ -1,0 +1,168 @@
+"""The embedded engine: SQLite connections that answer the calls which mysql.connector's callers make.
+
+It serves the scripts and the course's main files; it is no MySQL.
+"""
+
+import re
+import sqlite3
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from decimal import Decimal
+from functools import cache
+from pathlib import Path
+
+from seed_retry import clean_up, closing
+
+LOCK_WAIT_SECONDS = 50  # InnoDB's default, so that both engines wait alike
+
+
+class EmbeddedCursor(sqlite3.Cursor):
+    """A sqlite3 cursor that takes the driver's `%s` and `%(name)s`, and counts and closes as it does."""
+
+    _fetched = 0
+
+    def execute(self, sql, params=()):
+        self._fetched = 0
+        if not params:
+            return super().execute(sql)
+        return super().execute(_sqlite_marks(sql), _sqlite_values(params))
+
+    def executemany(self, sql, rows):
+        return super().executemany(_sqlite_marks(sql), map(_sqlite_values, rows))
+
+    def fetchone(self):
+        row = super().fetchone()
+        self._fetched += row is not None
+        return row
+
+    def fetchmany(self, size=1):
+        rows = super().fetchmany(size)
+        self._fetched += len(rows)
+        return rows
+
+    def fetchall(self):
+        rows = super().fetchall()
+        self._fetched += len(rows)
+        return rows
+
+    @property
+    def rowcount(self) -> int:
+        return self._fetched if self.description else super().rowcount
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        return tuple(column[0] for column in self.description or ())
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exc_info):
+        self.close()
+
+
+class EmbeddedConnection(sqlite3.Connection):
+    """A sqlite3 connection that answers the calls that mysql.connector's callers make."""
+
+    def cursor(self, *, dictionary=False, **_buffered_and_such):
+        cursor = super().cursor(EmbeddedCursor)
+        if dictionary:
+            cursor.row_factory = _dict_row
+        return cursor
+
+    @property
+    def autocommit(
+        self,
+    ) -> bool:  # sqlite3 has one of its own from Python 3.12, which means another
+        return self.isolation_level is None
+
+    @autocommit.setter
+    def autocommit(self, wanted: bool) -> None:
+        self.isolation_level = None if wanted else "DEFERRED"
+
+    def start_transaction(self, **_isolation) -> None:
+        self.execute("BEGIN")
+
+    def is_connected(self) -> bool:
+        try:
+            return self.total_changes >= 0
+        except sqlite3.ProgrammingError:  # closed
+            return False
+
+    def list_database(self, name: str) -> None:
+        """Show `name` in INFORMATION_SCHEMA.SCHEMATA, a table in memory."""
+        self.execute("INSERT INTO INFORMATION_SCHEMA.SCHEMATA VALUES (?)", (name,))
+        self.commit()
+
+    def __exit__(self, *exc_info):  # the driver's `with connection:` closes, sqlite3's does not
+        self.close()
+
+
+def _sqlite_values(params):
+    if isinstance(params, dict):
+        return {name: _sqlite_value(value) for name, value in params.items()}
+    return tuple(map(_sqlite_value, params))
+
+
+def _sqlite_value(value):
+    return float(value) if isinstance(value, Decimal) else value  # sqlite3 knows no Decimal
+
+
+def _sqlite_marks(sql: str) -> str:
+    return re.sub(r"%\((\w+)\)s", r":\1", sql).replace("%s", "?")
+
+
+def _dict_row(cursor: sqlite3.Cursor, row: tuple) -> dict:
+    return {column[0]: value for column, value in zip(cursor.description, row, strict=True)}
+
+
+def create_file(file: Path) -> None:
+    """Make `file` an empty database if it is missing."""
+    with closing(_open_file(file)) as database:
+        database.execute("PRAGMA user_version = 0")  # a write, so that the file exists
+
+
+@contextmanager
+def _naming(database: Path | str) -> Iterator[None]:
+    """Say in SQLite's own error which file it is about, and what to do."""
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        raise type(error)(
+            f"cannot open the embedded database {database}: {error}; "
+            "check the file and its folder, or set DB_FILE to another one, or DB_HOST to a server"
+        ) from error
+
+
+def _open_file(database: Path | str) -> EmbeddedConnection:
+    with _naming(database):
+        return sqlite3.connect(
+            database,
+            timeout=LOCK_WAIT_SECONDS,
+            factory=EmbeddedConnection,
+            check_same_thread=False,  # as with MySQL, a generator may move to another thread
+        )
+
+
+def connect_embedded(file: Path, name: str, *, to_server: bool = False) -> EmbeddedConnection:
+    """Connect to the database `name` in `file`; with `to_server`, past it, with no database chosen."""
+    _announce(file)
+    database = ":memory:" if to_server else file
+    connection = _open_file(database)
+    try:
+        with _naming(database):
+            connection.execute("SELECT 1 FROM sqlite_master")  # the first look into the file
+            connection.execute("PRAGMA case_sensitive_like = ON")  # as in the table on a server
+            connection.execute("ATTACH ':memory:' AS INFORMATION_SCHEMA")
+            connection.execute("CREATE TABLE INFORMATION_SCHEMA.SCHEMATA (SCHEMA_NAME TEXT)")
+            if file.exists() or not to_server:
+                connection.list_database(name)
+    except BaseException as error:
+        clean_up(connection.close, error)
+        raise
+    return connection
+
+
+@cache
+def _announce(file: Path) -> None:
+    print(f"DB_HOST is not set: using the embedded SQLite file {file}", file=sys.stderr)
