@@ -188,9 +188,11 @@ def data_state(connection) -> DataState | None:
     None where no version can be told, so that nothing may be cached: no SQLite connection, a database
     in memory, more than one database attached, a transaction under way.
     """
-    if not isinstance(connection, sqlite3.Connection) or connection.in_transaction:
+    if not isinstance(connection, sqlite3.Connection):
         return None
     try:
+        if connection.in_transaction:
+            return None
         databases = _plain_rows(connection, "PRAGMA database_list")
         if len(databases) != 1 or not databases[0][2]:
             return None

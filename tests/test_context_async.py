@@ -523,3 +523,13 @@ def test_programs_that_make_users_db_at_once_all_get_the_whole_of_it(clone, tmp_
         printed = [program.communicate(timeout=30) for program in programs]
     assert printed == [("(1000, 1000)\n", "")] * 6
     assert names(home) == sorted([*before, "users.db"])
+
+
+async def test_cancelled_query_is_interrupted_and_does_not_run_to_its_end(script, users_db):
+    # This query would never end; without an interrupt the test runs into pytest's patience.
+    endless = (
+        "WITH RECURSIVE n(i) AS (VALUES(1) UNION ALL SELECT i + 1 FROM n) SELECT max(i) FROM n"
+    )
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.2):
+            await script("3-concurrent").fetch(endless)

@@ -797,3 +797,82 @@ def test_commit_that_fails_for_a_moment_is_tried_again_from_the_start(
         add(conn)
     assert len(calls) == 2
     assert len(stored(users_db)) == 4
+
+
+# ------------------------------------------------------- never stale, the hard cases
+
+
+@pytest.fixture
+def cached(script):
+    cache = script(CACHE)
+    cache.query_cache.clear()
+
+    @cache.cache_query
+    def oldest(conn, query="SELECT max(age) FROM users"):
+        return conn.execute(query).fetchall()
+
+    yield oldest
+    cache.query_cache.clear()
+
+
+def test_file_copied_over_the_database_is_noticed(cached, users_db, tmp_path):
+    other = tmp_path / "other.db"
+    shutil.copy(users_db, other)
+    for path, age in ((users_db, 70), (other, 80)):  # each commits once: their counters agree
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("UPDATE users SET age = ? WHERE id = 3", (age,))
+            connection.commit()
+    with contextlib.closing(sqlite3.connect(users_db)) as connection:
+        assert cached(connection) == [(70,)]
+    shutil.copy(other, users_db)
+    with contextlib.closing(sqlite3.connect(users_db)) as connection:
+        assert cached(connection) == [(80,)]
+
+
+def test_connection_held_to_old_data_by_a_half_read_result_keeps_nothing(cached, users_db):
+    with (
+        contextlib.closing(sqlite3.connect(users_db)) as reader,
+        contextlib.closing(sqlite3.connect(users_db)) as writer,
+        contextlib.closing(sqlite3.connect(users_db)) as other,
+    ):
+        writer.execute("PRAGMA journal_mode = WAL")
+        half_read = reader.execute("SELECT * FROM users")
+        half_read.fetchone()
+        writer.execute("UPDATE users SET age = 99 WHERE id = 3")
+        writer.commit()
+        assert cached(reader) == [(67,)]  # what this connection can see
+        assert cached(other) == [(99,)]
+        half_read.close()
+        assert cached(reader) == [(99,)]
+
+
+def test_locked_database_keeps_no_cached_call_waiting_longer_than_its_own_connection(
+    cached, users_db
+):
+    with (
+        contextlib.closing(sqlite3.connect(users_db)) as locker,
+        contextlib.closing(sqlite3.connect(users_db, timeout=0)) as reader,
+    ):
+        locker.execute("BEGIN EXCLUSIVE")
+        started = time.monotonic()
+        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+            cached(reader)
+        assert time.monotonic() - started < 40  # the embedded engine's wait is 50 s
+
+
+def test_function_that_closes_its_connection_is_let_be(script, users_db):
+    @script(CACHE).cache_query
+    def fetch(conn, query):
+        rows = conn.execute(query).fetchall()
+        conn.close()
+        return rows
+
+    assert fetch(sqlite3.connect(users_db), "SELECT count(*) FROM users") == [(3,)]
+
+
+def test_connection_that_commits_by_itself_is_refused_by_transactional(script, users_db):
+    write = script(TRANSACTION).transactional(lambda conn: conn.execute("DELETE FROM users"))
+    with contextlib.closing(sqlite3.connect(users_db, isolation_level=None)) as connection:
+        with pytest.raises(ValueError, match="isolation_level=None"):
+            write(connection)
+        assert connection.execute("SELECT count(*) FROM users").fetchone() == (3,)

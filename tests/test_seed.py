@@ -519,6 +519,24 @@ def test_reject_file_is_in_place_only_for_a_load_that_refused(engine, load, tmp_
     assert not (tmp_path / "users.csv.rejected").exists()
 
 
+def test_disk_that_is_full_for_the_reject_file_leaves_the_table_as_it_was(
+    mysql_engine, clone, tmp_path
+):
+    # The limit is for the files of the loading process: on a server that is the reject file alone.
+    (tmp_path / "bad.csv").write_text(csv_text([GOOD]) + "bad\n" * 3_000)
+    code = (
+        "import resource, seed\n"
+        "c = seed.connect_db(); seed.create_database(c); c = seed.connect_to_prodev()\n"
+        "seed.create_table(c)\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536))\n"
+        f"seed.insert_data(c, {str(tmp_path / 'bad.csv')!r})"
+    )
+    done = run_python("-c", code, cwd=clone, settings=mysql_engine.settings)
+    assert "File too large" in done.stderr
+    assert stored(mysql_engine) == []
+    assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
+
+
 def test_hostile_text_is_stored_as_it_is(engine, load):
     names = [
         "'); DROP TABLE user_data; --",
