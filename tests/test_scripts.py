@@ -202,6 +202,22 @@ def test_import_seed_gives_the_one_real_seed_in_every_folder(folder, clone):
     )
 
 
+@pytest.mark.parametrize("topic", TOPICS)
+def test_door_runs_as_a_program_and_loads_by_its_path(topic, clone, embedded):
+    done = run_python("seed.py", cwd=clone / topic, settings=embedded.settings)
+    assert "1000 rows read, 1000 added" in done.stdout
+    code = """
+import importlib.util
+spec = importlib.util.spec_from_file_location("any_name", "seed.py")
+module = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(module)
+import seed
+assert module.connect_db is seed.connect_db
+"""
+    done = run_python("-c", code, cwd=clone / topic)
+    assert done.returncode == 0, done.stderr
+
+
 def test_what_stands_beside_a_script_comes_before_what_stands_beside_seed_py(clone):
     names = ((clone, "root"), (clone / TOPICS[0], "topic"))
     for folder, where in names:
