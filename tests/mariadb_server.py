@@ -18,7 +18,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-USER, PASSWORD = "learner", 's3cret: it\'s #1 "é" $HOME'
+USER, PASSWORD = "learner", 's3cret: it\'s #1 "é" ${HOME}'
 START_SECONDS = 60
 DAEMONS = ("mariadbd", "mysqld")
 SYSTEM_FOLDERS = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/libexec"))

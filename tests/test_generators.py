@@ -250,6 +250,35 @@ def test_empty_table_yields_nothing(script, load, name):
     assert list(all_streams(script)[name]()) == []
 
 
+def test_order_is_that_of_the_ids_whatever_the_order_of_the_table(script, embedded):
+    embedded.query("CREATE TABLE user_data (user_id TEXT, name TEXT, email TEXT, age INTEGER)")
+    rows = [user_row(number) for number in range(1_200)]
+    for row in random.Random(3).sample(rows, len(rows)):
+        embedded.query("INSERT INTO user_data VALUES (%s, %s, %s, %s)", row)
+    assert list(script(STREAM).stream_users()) == [user_dict(row) for row in rows]
+    assert [page[0] for page in script(PAGES).lazy_paginate(1_000)] == [
+        user_dict(rows[0]),
+        user_dict(rows[1_000]),
+    ]
+
+
+def test_table_may_be_altered_while_a_consumer_pauses_between_pages(
+    script, mysql_engine, monkeypatch
+):
+    with contextlib.closing(seed.connect_db()) as connection:
+        seed.create_database(connection)
+    with contextlib.closing(seed.connect_to_prodev()) as connection:
+        seed.create_table(connection)
+        seed.insert_data(connection, "user_data.csv")
+    pages = script(PAGES).lazy_paginate(10)
+    next(pages)
+    database = mysql_engine.settings["DB_NAME"]
+    with contextlib.closing(mysql_engine.connect(database=database)) as connection:
+        connection.cursor().execute("SET SESSION lock_wait_timeout = 1")
+        connection.cursor().execute("ALTER TABLE user_data ADD COLUMN note TEXT")
+    assert len(next(pages)) == 10
+
+
 def test_table_made_by_others_gives_whole_ages_as_int_and_others_as_they_are(script, mysql_engine):
     with contextlib.closing(seed.connect_db()) as connection:
         seed.create_database(connection)

@@ -463,6 +463,12 @@ def test_unclosed_quote_refuses_its_row_and_what_came_before_loads(engine, load,
     assert rejected(tmp_path)[0][:2] == ("3", "not a CSV row, up to line 4: unexpected end of data")
 
 
+def test_refused_rows_stand_in_the_order_of_the_file_whatever_refused_them(engine, load, tmp_path):
+    load(GOOD)
+    assert load((*GOOD[:3], 99), ("bad",), (*GOOD[:3], 98), ("bad",)).refused == 4
+    assert [line for line, _reason, _row in rejected(tmp_path)] == ["2", "3", "4", "5"]
+
+
 def test_line_number_is_that_of_the_file_whatever_came_before(engine, load, tmp_path):
     text = csv_text([(GOOD[0], "two\nlines", *GOOD[2:])]) + "\n\nbad\n"
     assert load(text=text) == (2, 1, 0, 1)
@@ -592,11 +598,10 @@ def test_row_that_the_table_of_somebody_does_not_take_is_refused_not_cut(engine,
 
 
 @on_mysql
-def test_server_that_does_not_know_backslashes_gets_every_text_as_it_is(engine, load, script):
+@pytest.mark.parametrize("mode", ["NO_BACKSLASH_ESCAPES", "EMPTY_STRING_IS_NULL", "ANSI"])
+def test_mode_of_the_server_changes_no_text_and_hides_no_row(engine, load, script, mode):
     with contextlib.closing(engine.connect()) as connection:
-        connection.cursor().execute(
-            "SET GLOBAL sql_mode = 'NO_BACKSLASH_ESCAPES,EMPTY_STRING_IS_NULL'"
-        )
+        connection.cursor().execute("SET GLOBAL sql_mode = %s", (mode,))
     try:
         rows = [
             (user_row(n)[0], name, f"{n}@x", 1) for n, name in enumerate(["B\\x", "O'Brien", '"'])
