@@ -184,8 +184,8 @@ def _connect_mysql(settings: Settings, **options):
             collation="utf8mb4_general_ci",  # the driver's default is unknown to MariaDB
             connection_timeout=CONNECT_SECONDS,
             converter_class=_converter_class(),
-            # The driver escapes parameters with backslashes, whatever the server makes of them. SPACE(0),
-            # since in another mode a plain '' is NULL, and would switch all modes off.
+            # The driver escapes parameters with backslashes, whatever the server makes of them.
+            # SPACE(0), since in another mode a plain '' is NULL, and would switch all modes off.
             init_command="SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', SPACE(0))",
             **options,
         )

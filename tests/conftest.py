@@ -5,6 +5,7 @@ import csv
 import io
 import os
 import shutil
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -26,6 +27,11 @@ import seed  # noqa: E402
 import seed_embedded  # noqa: E402
 
 SETTINGS = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_FILE")
+
+
+def pytest_configure():
+    # Ended from outside, pytest shall stop its server and remove its files as at any other end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
 
 
 # ---------------------------------------------------------------- the engines

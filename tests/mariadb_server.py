@@ -92,6 +92,7 @@ def private_server(*options: str) -> Iterator[Server]:
         port = _free_port()
         server = Server("127.0.0.1", port, socket=folder / "server.sock")
         server.command = [
+            *_ending_with_this_process(),
             daemon,
             "--no-defaults",
             *user_options,
@@ -114,6 +115,12 @@ def private_server(*options: str) -> Iterator[Server]:
             server.stop()
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _ending_with_this_process() -> list[str]:
+    """The words before a command that end it even if this process is killed, where the system can."""
+    setpriv = find_binary("setpriv")  # of util-linux
+    return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
 def _user_options() -> list[str]:
