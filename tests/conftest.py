@@ -26,6 +26,9 @@ from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa:
 import seed  # noqa: E402
 import seed_embedded  # noqa: E402
 
+NOT_OF_THE_REPOSITORY = shutil.ignore_patterns(
+    ".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())
+)
 SETTINGS = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_FILE")
 
 
@@ -239,10 +242,7 @@ USERS = [
 def clone(tmp_path_factory) -> Path:
     """A fresh copy of what the repository holds: no settings, no databases, nothing ignored."""
     folder = tmp_path_factory.mktemp("clone")
-    ignored = [line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines()]
-    shutil.copytree(
-        ROOT, folder, ignore=shutil.ignore_patterns(".git", *ignored), dirs_exist_ok=True
-    )
+    shutil.copytree(ROOT, folder, ignore=NOT_OF_THE_REPOSITORY, dirs_exist_ok=True)
     return folder
 
 

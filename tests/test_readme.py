@@ -1,9 +1,9 @@
 """README.md, held to the disk and to the code."""
 
+import os
 import re
-import subprocess
 
-from conftest import ROOT
+from conftest import NOT_OF_THE_REPOSITORY, ROOT
 from test_scripts import LESSONS, TOPICS
 
 README = (ROOT / "README.md").read_text(encoding="utf-8")
@@ -28,14 +28,9 @@ def test_index_lists_every_exercise_on_the_disk_in_order():
 
 
 def test_layout_lists_what_is_at_the_top_of_the_repository():
-    tracked = subprocess.run(
-        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
-        cwd=ROOT,
-        capture_output=True,
-        text=True,
-        check=True,
-    ).stdout.splitlines()
-    top = {name.partition("/")[0] + "/" * ("/" in name) for name in tracked}
+    names = os.listdir(ROOT)
+    kept = set(names) - NOT_OF_THE_REPOSITORY(ROOT, names)
+    top = {name + "/" * (ROOT / name).is_dir() for name in kept}
     listed = {row[0] for row in table("file | what it holds")}
     assert listed == top - {"README.md", ".gitignore", ".ci/"}
 
