@@ -9,6 +9,7 @@ are seen or not, all others exactly once.
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 
+from seed_csv import MAX_AGE
 from seed_engine import is_embedded, open_reader, whole_or_decimal
 
 # Of 200,000 rows, C extension: 250 or 500 rows a block 1.52 M rows/s, 5,000 a block 1.31 M rows/s;
@@ -73,14 +74,24 @@ def _sqlite_users(rows: list[tuple]) -> list[dict]:
     return [{"user_id": i, "name": n, "email": e, "age": a} for i, n, e, a in rows]
 
 
+class _Ages(dict):
+    """Ages by their text: looked up in 25 ns, where int() takes 75; others are made as they come."""
+
+    def __missing__(self, text: bytes | None) -> int | Decimal | None:
+        return None if text is None else whole_or_decimal(Decimal(text.decode()))
+
+
+_AGE = _Ages((str(age).encode(), age) for age in range(MAX_AGE + 1))
+
+
 def _mysql_users(rows: list[tuple]) -> list[dict]:
     try:
         return [
-            {"user_id": i.decode(), "name": n.decode(), "email": e.decode(), "age": int(a)}
+            {"user_id": i.decode(), "name": n.decode(), "email": e.decode(), "age": _AGE[a]}
             for i, n, e, a in rows
         ]
-    except (AttributeError, ValueError, TypeError):  # a NULL, or an age of 67.5, in others' tables
-        return _sqlite_users([(*map(_text, row[:-1]), _number(row[-1])) for row in rows])
+    except AttributeError:  # a NULL, in a table made by others
+        return _sqlite_users([(*map(_text, row[:-1]), _AGE[row[-1]]) for row in rows])
 
 
 def _sqlite_ages(rows: list[tuple]) -> list[int]:
@@ -88,15 +99,8 @@ def _sqlite_ages(rows: list[tuple]) -> list[int]:
 
 
 def _mysql_ages(rows: list[tuple]) -> list[int]:
-    try:
-        return [int(age) for _, age in rows]
-    except (ValueError, TypeError):
-        return [_number(age) for _, age in rows]
+    return [_AGE[age] for _, age in rows]
 
 
 def _text(raw: bytes | None) -> str | None:
     return None if raw is None else raw.decode()
-
-
-def _number(raw: bytes | None) -> int | Decimal | None:
-    return None if raw is None else whole_or_decimal(Decimal(raw.decode()))

@@ -1,0 +1,505 @@
+#!/usr/bin/env python3
+"""Measure the exercises against what one would use instead, side by side, on a server of its own.
+
+    python benchmarks/run.py            # 1,000,000 rows, 5 rounds, about 20 minutes
+    python benchmarks/run.py --quick    # 20,000 rows, 3 rounds, under a minute, for development
+
+Ours and the peer take turns, round by round, in one process; a ratio is that of the medians. Memory is
+the peak of a whole process. Writes results.json, memory.png and pages.png into the folder --output.
+"""
+
+import argparse
+import asyncio
+import contextlib
+import csv
+import functools
+import itertools
+import json
+import os
+import platform
+import sqlite3
+import statistics
+import subprocess
+import sys
+import tempfile
+import time
+import timeit
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+HERE = Path(__file__).resolve().parent
+sys.path.append(str(HERE.parent / "tests"))  # where the private server is
+
+import cases  # noqa: E402, before seed: it makes seed importable
+import mariadb_server  # noqa: E402
+from tqdm import tqdm  # noqa: E402
+
+import seed  # noqa: E402
+
+SERVER_OPTIONS = ("--innodb-buffer-pool-size=1G", "--local-infile=1")
+
+
+class Row(NamedTuple):
+    what: str
+    against: str
+    target: str
+    measured: str
+    verdict: str
+
+
+class Bench:
+    def __init__(self, rows: int, rounds: int, folder: Path):
+        self.rows, self.rounds, self.folder = rows, rounds, folder
+        self.sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= rows]
+        self.results: list[Row] = []
+        self.growth: list[dict] = []
+        self.pages: list[dict] = []
+        self.bar = tqdm(desc="benchmarks", unit=" steps", disable=None)
+
+    # ------------------------------------------------------------ measuring
+
+    def turns(self, ours: Callable, peer: Callable) -> tuple[float, float]:
+        """Run both in turns; return the median seconds of each."""
+        seconds: tuple[list[float], list[float]] = ([], [])
+        for _ in range(self.rounds):
+            for case, times in zip((ours, peer), seconds, strict=True):
+                times.append(cases.timed(case)[0])
+                self.bar.update()
+        return statistics.median(seconds[0]), statistics.median(seconds[1])
+
+    def compare(
+        self, what: str, ours: Callable, against: str, peer: Callable, target: float
+    ) -> None:
+        try:
+            our_seconds, peer_seconds = self.turns(ours, peer)
+        except (ModuleNotFoundError, FileNotFoundError) as missing:
+            self.add(what, against, f"at least {target} x", f"peer missing: {missing}", None)
+            return
+        ratio = peer_seconds / our_seconds
+        self.add(what, against, f"at least {target} x", f"{ratio:.2f} x", ratio >= target)
+
+    def add(
+        self, what: str, against: str, target: str, measured: str, reached: bool | None
+    ) -> None:
+        verdict = {True: "reached", False: "MISSED", None: "not measured"}[reached]
+        self.results.append(Row(what, against, target, measured, verdict))
+        tqdm.write(f"{what} | {against} | {target} | {measured} | {verdict}", file=sys.stderr)
+
+    def program(self, case: str, *arguments: str) -> dict:
+        """Run a case in a process of its own, for its peak memory."""
+        done = subprocess.run(
+            [sys.executable, HERE / "cases.py", case, *arguments],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        if done.returncode:
+            raise RuntimeError(f"{case}: {done.stderr}")
+        self.bar.update()
+        return json.loads(done.stdout.splitlines()[-1])
+
+    # -------------------------------------------------------------- the data
+
+    def csv_file(self, rows: int) -> str:
+        path = self.folder / f"users-{rows}.csv"
+        if not path.exists():
+            with path.open("w", newline="", encoding="utf-8") as file:
+                writer = csv.writer(file, lineterminator="\n")
+                writer.writerow(["user_id", "name", "email", "age"])
+                for number in range(rows):
+                    email = f"user{number}@example.com"
+                    user_id = uuid.uuid5(uuid.NAMESPACE_URL, email)
+                    writer.writerow([user_id, f"Zoë Müller {number}", email, number % 121])
+        return str(path)
+
+    @contextlib.contextmanager
+    def database(self, rows: int, suffix: str = "") -> Iterator[None]:
+        before = os.environ.get("DB_NAME", "")
+        os.environ["DB_NAME"] = f"bench_{rows}{suffix}"
+        try:
+            yield
+        finally:
+            os.environ["DB_NAME"] = before
+
+    # -------------------------------------------------------------- the parts
+
+    def grow(self) -> None:
+        """Time and memory of streaming, paging and loading at each size; leaves the tables loaded."""
+        for size in self.sizes if self.rows in self.sizes else [*self.sizes, self.rows]:
+            with self.database(size):
+                measured = {"load": self.program("load", self.csv_file(size))}
+                names = "stream_users stream_users_in_batches lazy_paginate calculate_average_age"
+                for name in [*names.split(), "driver_fetchall"]:
+                    measured[name] = self.program(name)
+                self.growth += [{"size": size, "case": n, **m} for n, m in measured.items()]
+
+    def read(self) -> None:
+        with self.database(self.rows):
+            stream = "stream_users()"
+            idiom = "`for row in cursor(dictionary=True)`"
+            self.compare(stream, cases.stream_users, idiom, cases.driver_idiom, 4.0)
+            self.compare(
+                stream,
+                cases.stream_users,
+                "mysqlclient SSDictCursor",
+                cases.mysqlclient_stream,
+                1.5,
+            )
+            self.compare(
+                stream, cases.stream_users, "`mariadb --quick`", cases.servers_own_client, 0.8
+            )
+            self.compare(
+                stream, cases.stream_users, "PyMySQL SSDictCursor", cases.pymysql_stream, 4.0
+            )
+            self.compare(
+                "stream_users_in_batches(1000)",
+                cases.stream_users_in_batches,
+                "`fetchmany(1000)`, dictionary cursor",
+                cases.driver_fetchmany,
+                2.5,
+            )
+            self.compare(
+                "calculate_average_age()",
+                cases.calculate_average_age,
+                "mysqlclient streaming the one column",
+                cases.mysqlclient_ages,
+                1.3,
+            )
+            self.page()
+            self.abandon()
+
+    def page(self) -> None:
+        """Every page by key; by offset 21 pages from start to end, which stand for all of them."""
+        script = seed.import_script("2-lazy_paginate")
+        page_count = self.rows // cases.PAGE_SIZE
+        totals, ends, by_key, by_offset = [], [], [], {}
+        for _ in range(self.rounds):
+            moments = [time.perf_counter()]
+            for _page in script.lazy_paginate(cases.PAGE_SIZE):
+                moments.append(time.perf_counter())
+            self.bar.update()
+            by_key = [after - before for before, after in itertools.pairwise(moments)]
+            totals.append(sum(by_key))
+            ends.append(sum(by_key[-100:]) / sum(by_key[1:101]))  # the first one connects
+            with contextlib.closing(cases.connector()) as connection:
+                for step in range(21):
+                    offset = (page_count - 1) * step // 20 * cases.PAGE_SIZE
+                    by_offset.setdefault(offset, []).append(
+                        self._page_by_offset(connection, offset)
+                    )
+                    self.bar.update()
+        medians = {offset: statistics.median(times) for offset, times in by_offset.items()}
+        whole_by_offset = statistics.mean(medians.values()) * page_count
+        ratio = whole_by_offset / statistics.median(totals)
+        self.add(
+            f"lazy_paginate({cases.PAGE_SIZE}), the whole table",
+            f"LIMIT/OFFSET pages (21 of {page_count:,} measured, the rest extrapolated)",
+            "at least 100 x",
+            f"{ratio:.0f} x",
+            ratio >= 100,
+        )
+        ratio = statistics.median(ends)
+        self.add(
+            "its last 100 pages",
+            "its first 100 pages",
+            "at most 1.3 x",
+            f"{ratio:.2f} x",
+            ratio <= 1.3,
+        )
+        for offset, seconds in medians.items():
+            index = offset // cases.PAGE_SIZE
+            near = by_key[max(1, index - 25) : index + 25]
+            self.pages.append(
+                {"offset": offset, "by_offset": seconds, "by_key": statistics.median(near)}
+            )
+
+    @staticmethod
+    def _page_by_offset(connection, offset: int) -> float:
+        started = time.perf_counter()
+        cursor = connection.cursor(dictionary=True)
+        cursor.execute(
+            f"{cases.ALL_USERS} ORDER BY user_id LIMIT %s OFFSET %s", (cases.PAGE_SIZE, offset)
+        )
+        cursor.fetchall()
+        cursor.close()
+        return time.perf_counter() - started
+
+    def abandon(self) -> None:
+        times, left = [], 0
+        with contextlib.closing(cases.connector()) as watcher:
+            for _ in range(self.rounds):
+                users = seed.import_script("0-stream_users").stream_users()
+                next(users)
+                started = time.perf_counter()
+                users.close()
+                times.append(time.perf_counter() - started)
+                cursor = watcher.cursor()
+                cursor.execute(
+                    "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = DATABASE()"
+                )
+                left += cursor.fetchone()[0] - 1
+                cursor.close()
+        milliseconds = 1_000 * statistics.median(times)
+        self.add(
+            "abandoning stream_users() after one row",
+            f"{left} connections left",
+            "under 20 ms, none left",
+            f"{milliseconds:.1f} ms",
+            milliseconds < 20 and left == 0,
+        )
+
+    def load(self) -> None:
+        path, few = (
+            self.csv_file(self.rows),
+            self.csv_file(self.sizes[-1] if self.rows < 20_000 else 20_000),
+        )
+        with self.database(self.rows, "_load"):
+            self.compare(
+                f"insert_data, {self.rows:,} rows",
+                lambda: cases.load(path),
+                "`LOAD DATA LOCAL INFILE`",
+                lambda: cases.load_data_infile(path),
+                0.5,
+            )
+            self.compare(
+                "insert_data, 20,000 rows",
+                lambda: cases.load(few),
+                "one `execute` a row",
+                lambda: cases.load_row_by_row(few),
+                8,
+            )
+
+    def embedded(self) -> None:
+        host = os.environ.pop("DB_HOST")
+        os.environ["DB_FILE"] = str(self.folder / "embedded.sqlite3")
+        try:
+            with contextlib.redirect_stderr(open(os.devnull, "w")):
+                cases.load(self.csv_file(self.rows))
+            self.compare(
+                "stream_users(), embedded",
+                cases.stream_users,
+                "plain sqlite3 cursor making the same dicts",
+                cases.sqlite_idiom,
+                0.9,
+            )
+        finally:
+            os.environ["DB_HOST"] = host
+
+    def memory(self) -> None:
+        small, large = self.growth[0]["size"], self.growth[-1]["size"]
+        peaks = {(row["size"], row["case"]): row["peak_kib"] / 1024 for row in self.growth}
+        for case in dict.fromkeys(row["case"] for row in self.growth):
+            more = peaks[large, case] - peaks[small, case]
+            target = {"load": 8, "driver_fetchall": 0}.get(case, 4)
+            if target:
+                self.add(
+                    f"peak memory of {case}, {large:,} rows",
+                    f"the same with {small:,} rows",
+                    f"at most + {target} MB",
+                    f"+ {more:.1f} MB",
+                    more <= target,
+                )
+
+    def decorators(self) -> None:
+        path = self.folder / "users.db"
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name, email, age)")
+            rows = ((f"Zoë {n}", f"u{n}@example.com", n % 121) for n in range(1_000))
+            connection.executemany("INSERT INTO users (name, email, age) VALUES (?, ?, ?)", rows)
+            connection.commit()
+            fetch_all = seed.import_script("4-cache_query").fetch_users_with_cache.__wrapped__
+            query = "SELECT * FROM users"
+            self.compare(
+                "cache_query, a hit, freshness check included",
+                lambda: [fetch_all(connection, query) for _ in range(200)],
+                "the query itself, 1,000 rows",
+                lambda: [fetch_all.__wrapped__(connection, query) for _ in range(200)],
+                25,
+            )
+            self.overhead(connection)
+
+    def overhead(self, connection) -> None:
+        import logging
+
+        def plain(connection, query):
+            return None
+
+        def empty(function):
+            @functools.wraps(function)
+            def wrapper(*args, **kwargs):
+                return function(*args, **kwargs)
+
+            return wrapper
+
+        logging.getLogger("log_queries").addHandler(logging.NullHandler())
+        logging.getLogger("log_queries").setLevel(logging.WARNING)
+        retry = seed.import_script("3-retry_on_failure").retry_on_failure()
+        ours = {
+            "log_queries (level off)": seed.import_script("0-log_queries").log_queries(plain),
+            "transactional": seed.import_script("2-transactional").transactional(plain),
+            "retry_on_failure": retry(plain),
+        }
+        base = empty(plain)
+        for name, function in ours.items():
+            differences = []
+            for _ in range(self.rounds):
+                first, second = (
+                    timeit.timeit(lambda f=f: f(connection, "SELECT 1"), number=20_000) / 20_000
+                    for f in (function, base)
+                )
+                differences.append(1e6 * (first - second))
+                self.bar.update()
+            cost = statistics.median(differences)
+            target = "at most + 3 microseconds"
+            self.add(name, "an empty functools.wraps decorator", target, f"+ {cost:.2f}", cost <= 3)
+
+    def event_loop(self, users: int) -> None:
+        folder = self.folder / "loop"
+        folder.mkdir()
+        with contextlib.closing(sqlite3.connect(folder / "users.db")) as connection:
+            connection.execute("CREATE TABLE users (id INTEGER PRIMARY KEY, name, email, age)")
+            rows = ((f"Zoë {n}", f"u{n}@example.com", n % 121) for n in range(users))
+            connection.executemany("INSERT INTO users (name, email, age) VALUES (?, ?, ?)", rows)
+            connection.commit()
+        script = seed.import_script("3-concurrent")
+
+        async def longest_pause() -> float:
+            pause, task = 0.0, asyncio.create_task(script.fetch_concurrently())
+            while not task.done():
+                before = time.perf_counter()
+                await asyncio.sleep(0.001)
+                pause = max(pause, time.perf_counter() - before - 0.001)
+            await task
+            return pause
+
+        here = Path.cwd()
+        os.chdir(folder)
+        try:
+            pauses = []
+            for _ in range(self.rounds):
+                pauses.append(1_000 * asyncio.run(longest_pause()))
+                self.bar.update()
+        finally:
+            os.chdir(here)
+        pause = statistics.median(pauses)
+        self.add(
+            f"longest pause of the event loop, async fetches of {users:,} users",
+            "",
+            "at most 25 ms",
+            f"{pause:.0f} ms",
+            pause <= 25,
+        )
+
+
+# --------------------------------------------------------------- showing it
+
+
+def markdown(header: tuple[str, ...], rows: list[tuple]) -> str:
+    lines = [header, ["---"] * len(header), *rows]
+    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
+
+
+def plot(bench: Bench, output: Path) -> None:
+    try:
+        import matplotlib
+    except ModuleNotFoundError as missing:
+        print(f"no plots: {missing}", file=sys.stderr)
+        return
+    matplotlib.use("Agg")
+    from matplotlib import pyplot
+
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    for case, label in (("driver_fetchall", "fetchall()"), ("stream_users", "stream_users()")):
+        rows = [row for row in bench.growth if row["case"] == case]
+        axes.plot(
+            [r["size"] for r in rows], [r["peak_kib"] / 1024 for r in rows], "o-", label=label
+        )
+    axes.set(xscale="log", xlabel="rows", ylabel="peak memory, MB", title="Memory", ylim=(0, None))
+    axes.legend()
+    figure.savefig(output / "memory.png", dpi=120)
+    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+    for key, label in (("by_offset", "LIMIT ... OFFSET"), ("by_key", "lazy_paginate(), by key")):
+        axes.plot(
+            [p["offset"] for p in bench.pages],
+            [1e3 * p[key] for p in bench.pages],
+            "o-",
+            label=label,
+        )
+    axes.set(
+        yscale="log", xlabel="row at which the page begins", ylabel="ms a page", title="Page cost"
+    )
+    axes.legend()
+    figure.savefig(output / "pages.png", dpi=120)
+
+
+def machine() -> str:
+    cpu = platform.processor() or platform.machine()
+    with contextlib.suppress(OSError):
+        names = [
+            line for line in Path("/proc/cpuinfo").read_text().splitlines() if "model name" in line
+        ]
+        cpu = names[0].partition(":")[2].strip() if names else cpu
+    return (
+        f"{os.cpu_count()} cores of {cpu}, {platform.system()}, Python {platform.python_version()}"
+    )
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--quick", action="store_true", help="20,000 rows, 3 rounds")
+    parser.add_argument("--rows", type=int, help="how many rows")
+    parser.add_argument("--output", type=Path, default=HERE, help="where the results go")
+    arguments = parser.parse_args()
+    rows = arguments.rows or (20_000 if arguments.quick else 1_000_000)
+    rounds = 3 if arguments.quick else 5
+    with (
+        tempfile.TemporaryDirectory(prefix="prodev-bench-") as folder,
+        mariadb_server.private_server(*SERVER_OPTIONS) as server,
+    ):
+        os.environ.update(
+            DB_HOST=server.host,
+            DB_PORT=str(server.port),
+            DB_USER=server.user,
+            DB_PASSWORD=server.password,
+        )
+        bench = Bench(rows, rounds, Path(folder))
+        bench.grow()
+        bench.read()
+        bench.memory()
+        bench.load()
+        bench.embedded()
+        bench.decorators()
+        bench.event_loop(min(200_000, 10 * rows))
+        bench.bar.close()
+        with bench.database(rows), contextlib.closing(cases.connector()) as connection:
+            server_version = connection.server_info
+    growth = [
+        (row["case"], f"{row['size']:,}", f"{row['seconds']:.2f}", f"{row['peak_kib'] / 1024:.0f}")
+        for row in sorted(bench.growth, key=lambda row: (row["case"], row["size"]))
+    ]
+    print(f"{machine()}, {server_version}, {rows:,} rows, medians of {rounds} rounds\n")
+    print(markdown(("what", "against", "target", "measured", "verdict"), bench.results))
+    print("\n" + markdown(("what", "rows", "seconds", "peak MB"), growth))
+    arguments.output.mkdir(parents=True, exist_ok=True)
+    (arguments.output / "results.json").write_text(
+        json.dumps(
+            {
+                "machine": machine(),
+                "server": server_version,
+                "rows": rows,
+                "rounds": rounds,
+                "results": [row._asdict() for row in bench.results],
+                "growth": bench.growth,
+                "pages": bench.pages,
+            },
+            indent=1,
+        )
+        + "\n"
+    )
+    plot(bench, arguments.output)
+
+
+if __name__ == "__main__":
+    main()
