@@ -19,7 +19,7 @@ from seed_engine import (
     open_reader,
     read_settings,
 )
-from seed_load import LoadCounts, create_table, insert_data, reject_path
+from seed_load import LoadCounts, insert_data, reject_path
 from seed_retry import attempts, clean_up, closing, closing_async, is_transient
 from seed_script import (
     callable_module,
@@ -33,6 +33,7 @@ from seed_script import (
     whole_numbers,
 )
 from seed_stream import age_blocks, user_blocks
+from seed_table import create_table
 from seed_users_db import users_db
 
 __all__ = [

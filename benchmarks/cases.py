@@ -113,7 +113,9 @@ def mysqlclient_ages() -> int:
 def pymysql_stream() -> int:
     driver = importlib.import_module("pymysql")
     cursors = importlib.import_module("pymysql.cursors")
-    with contextlib.closing(driver.connect(charset="utf8mb4", **credentials())) as connection:
+    # As bytes, since it would encode the password as Latin-1.
+    login = credentials() | {"password": credentials()["password"].encode()}
+    with contextlib.closing(driver.connect(charset="utf8mb4", **login)) as connection:
         cursor = connection.cursor(cursors.SSDictCursor)
         cursor.execute(ALL_USERS)
         return count(cursor)

@@ -18,6 +18,7 @@ from conftest import ROOT, csv_text, run_python, user_dict, user_row
 import seed
 import seed_engine
 import seed_load
+import seed_table
 
 GOOD = user_row(1)
 
@@ -259,7 +260,7 @@ def test_half_made_table_is_never_left(embedded, script, monkeypatch):
         raise OSError("no space left on device")
 
     with monkeypatch.context() as patch:
-        patch.setattr(seed_load._UserTable, "insert", failing)
+        patch.setattr(seed_table.UserTable, "insert", failing)
         with pytest.raises(OSError, match="no space left"):
             next(script("0-stream_users").stream_users())
     assert embedded.query("SELECT name FROM sqlite_master") == []
@@ -382,16 +383,16 @@ def test_first_use_adds_nothing_to_a_table_that_somebody_makes_at_that_moment(
 ):
     own = sqlite3.connect(embedded.settings["DB_FILE"], check_same_thread=False)
     own.execute("BEGIN IMMEDIATE")
-    own.execute(seed_load.SQLITE_TABLE)
+    own.execute(seed_table.SQLITE_TABLE)
     own.execute("INSERT INTO user_data VALUES (?, ?, ?, ?)", GOOD)
-    looked = seed_load._has_table
+    looked = seed_load.has_table
 
     def look_and_let_go(connection):
         answer = looked(connection)
         own.commit()
         return answer
 
-    monkeypatch.setattr(seed_load, "_has_table", look_and_let_go)
+    monkeypatch.setattr(seed_load, "has_table", look_and_let_go)
     with seed.open_reader():
         pass
     own.close()
