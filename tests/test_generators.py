@@ -9,6 +9,7 @@ import sqlite3
 import threading
 import tracemalloc
 
+import mysql.connector
 import pytest
 from conftest import user_dict, user_row
 
@@ -388,6 +389,57 @@ def test_no_connection_is_left_however_a_stream_ends(script, load, engine, name,
         gc.collect()
     assert engine.connections() == 0
     assert threading.active_count() == threads
+
+
+@pytest.fixture
+def long_segment(mysql_engine, monkeypatch) -> None:
+    """A table whose first segment is far more than the network holds on its way."""
+    monkeypatch.setattr(seed_stream, "FIRST_SEGMENT_ROWS", 50_000)
+    with contextlib.closing(seed.connect_db()) as connection:
+        seed.create_database(connection)
+    with contextlib.closing(seed.connect_to_prodev()) as connection:
+        seed.create_table(connection)
+    mysql_engine.query(
+        "INSERT INTO user_data SELECT CONCAT('00000000-0000-4000-8000-', LPAD(seq, 12, '0')), "
+        "REPEAT('n', 255), CONCAT(REPEAT('e', 240), seq, '@x'), 30 FROM seq_1_to_40000"
+    )
+
+
+def test_connection_that_is_cut_in_the_middle_is_the_drivers_error_not_a_short_result(
+    script, mysql_engine, long_segment, pure_python_too
+):
+    users = script(STREAM).stream_users()
+    next(users)
+    with contextlib.closing(mysql_engine.connect()) as administrator:
+        cursor = administrator.cursor()
+        cursor.execute(
+            "SELECT id FROM INFORMATION_SCHEMA.PROCESSLIST WHERE db = %s",
+            (mysql_engine.settings["DB_NAME"],),
+        )
+        ((connection_id,),) = cursor.fetchall()
+        cursor.execute(f"KILL {connection_id}")
+    with pytest.raises(mysql.connector.Error) as caught:
+        for _ in users:
+            pass
+    assert caught.value.errno in (1053, 1317, 1927, 2006, 2013, 2055)
+    assert seed.is_transient(caught.value) or caught.value.errno == 1317
+
+
+@pytest.fixture(params=[False, True], ids=["C extension", "pure Python"])
+def pure_python_too(request, monkeypatch) -> None:
+    """The driver with its C extension, and without."""
+    connect = mysql.connector.connect
+    monkeypatch.setattr(
+        mysql.connector, "connect", lambda **k: connect(**({"use_pure": request.param} | k))
+    )
+
+
+def test_pure_python_driver_gives_the_same_users(script, long_segment, pure_python_too):
+    users = list(script(STREAM).stream_users())
+    assert len(users) == 40_000
+    assert users[-1]["user_id"] == "00000000-0000-4000-8000-000000040000"
+    assert users[-1]["email"] == "e" * 240 + "40000@x"
+    assert {type(user["age"]) for user in users} == {int}
 
 
 @pytest.mark.parametrize("name", STREAMS)
