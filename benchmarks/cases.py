@@ -7,6 +7,7 @@ It works on the database that DB_HOST, DB_NAME and so on name, which has to be s
 
 import contextlib
 import importlib
+import io
 import json
 import resource
 import sqlite3
@@ -68,7 +69,7 @@ def lazy_paginate() -> int:
 
 
 def calculate_average_age() -> int:
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(io.StringIO()):
         seed.import_script("4-stream_ages").calculate_average_age()
     return 0
 
@@ -147,6 +148,15 @@ def sqlite_idiom() -> int:
         return count(dict(zip(names, row, strict=True)) for row in cursor)
 
 
+def sqlite_ages() -> int:
+    with contextlib.closing(sqlite3.connect(seed_engine.read_settings().file)) as connection:
+        total = number = 0
+        for (age,) in connection.execute("SELECT age FROM user_data"):
+            total += age
+            number += 1
+        return number
+
+
 # ------------------------------------------------------------------- loading
 
 
@@ -196,7 +206,7 @@ def fresh_table():
     cursor = connection.cursor()
     cursor.execute("DROP TABLE IF EXISTS user_data")
     cursor.close()
-    with contextlib.redirect_stdout(sys.stderr):
+    with contextlib.redirect_stdout(io.StringIO()):
         seed.create_table(connection)
     return connection
 

@@ -5,7 +5,7 @@
     python benchmarks/run.py --quick    # 20,000 rows, 3 rounds, under a minute, for development
 
 Ours and the peer take turns, round by round, in one process; a ratio is that of the medians. Memory is
-the peak of a whole process. Writes results.json, memory.png and pages.png into the folder --output.
+the peak of a whole process. Writes results.json, memory.png, time.png and pages.png into --output.
 """
 
 import argparse
@@ -286,13 +286,24 @@ class Bench:
         try:
             with contextlib.redirect_stderr(open(os.devnull, "w")):
                 cases.load(self.csv_file(self.rows))
-            self.compare(
-                "stream_users(), embedded",
-                cases.stream_users,
-                "plain sqlite3 cursor making the same dicts",
-                cases.sqlite_idiom,
-                0.9,
-            )
+            for what, ours, against, peer in (
+                ("stream_users()", cases.stream_users, "making the same dicts", cases.sqlite_idiom),
+                (
+                    "stream_users_in_batches(1000)",
+                    cases.stream_users_in_batches,
+                    "making the same dicts",
+                    cases.sqlite_idiom,
+                ),
+                (
+                    "calculate_average_age()",
+                    cases.calculate_average_age,
+                    "giving the one column",
+                    cases.sqlite_ages,
+                ),
+            ):
+                self.compare(
+                    f"{what}, embedded", ours, f"plain sqlite3 cursor {against}", peer, 0.9
+                )
         finally:
             os.environ["DB_HOST"] = host
 
@@ -410,7 +421,8 @@ def markdown(header: tuple[str, ...], rows: list[tuple]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def plot(bench: Bench, output: Path) -> None:
+def plot(results: dict, output: Path) -> None:
+    """Draw how memory and time grow with the rows, and what a page costs by OFFSET and by key."""
     try:
         import matplotlib
     except ModuleNotFoundError as missing:
@@ -419,28 +431,34 @@ def plot(bench: Bench, output: Path) -> None:
     matplotlib.use("Agg")
     from matplotlib import pyplot
 
+    labels = {
+        "driver_fetchall": "fetchall()",
+        "stream_users": "stream_users()",
+        "lazy_paginate": "lazy_paginate(100)",
+        "load": "insert_data()",
+    }
+    for file, column, unit, scale, title in (
+        ("memory.png", "peak_kib", "MB", 1 / 1024, "Peak memory of the whole program"),
+        ("time.png", "seconds", "seconds", 1, "Time"),
+    ):
+        figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
+        for case, label in labels.items():
+            rows = [row for row in results["growth"] if row["case"] == case]
+            sizes = [row["size"] for row in rows]
+            axes.plot(sizes, [scale * row[column] for row in rows], "o-", label=label)
+        axes.set(xscale="log", yscale="log", xlabel="rows", ylabel=unit, title=title)
+        axes.legend()
+        figure.savefig(output / file, dpi=100)
+
     figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    for case, label in (("driver_fetchall", "fetchall()"), ("stream_users", "stream_users()")):
-        rows = [row for row in bench.growth if row["case"] == case]
-        axes.plot(
-            [r["size"] for r in rows], [r["peak_kib"] / 1024 for r in rows], "o-", label=label
-        )
-    axes.set(xscale="log", xlabel="rows", ylabel="peak memory, MB", title="Memory", ylim=(0, None))
-    axes.legend()
-    figure.savefig(output / "memory.png", dpi=120)
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    for key, label in (("by_offset", "LIMIT ... OFFSET"), ("by_key", "lazy_paginate(), by key")):
-        axes.plot(
-            [p["offset"] for p in bench.pages],
-            [1e3 * p[key] for p in bench.pages],
-            "o-",
-            label=label,
-        )
+    offsets = [page["offset"] for page in results["pages"]]
+    for key, label in (("by_offset", "LIMIT ... OFFSET"), ("by_key", "lazy_paginate(100), by key")):
+        axes.plot(offsets, [1e3 * page[key] for page in results["pages"]], "o-", label=label)
     axes.set(
-        yscale="log", xlabel="row at which the page begins", ylabel="ms a page", title="Page cost"
+        yscale="log", xlabel="row at which the page begins", ylabel="ms", title="A page of 100"
     )
     axes.legend()
-    figure.savefig(output / "pages.png", dpi=120)
+    figure.savefig(output / "pages.png", dpi=100)
 
 
 def machine() -> str:
@@ -492,23 +510,18 @@ def main() -> None:
     print(f"{machine()}, {server_version}, {rows:,} rows, medians of {rounds} rounds\n")
     print(markdown(("what", "against", "target", "measured", "verdict"), bench.results))
     print("\n" + markdown(("what", "rows", "seconds", "peak MB"), growth))
+    results = {
+        "machine": machine(),
+        "server": server_version,
+        "rows": rows,
+        "rounds": rounds,
+        "results": [row._asdict() for row in bench.results],
+        "growth": bench.growth,
+        "pages": bench.pages,
+    }
     arguments.output.mkdir(parents=True, exist_ok=True)
-    (arguments.output / "results.json").write_text(
-        json.dumps(
-            {
-                "machine": machine(),
-                "server": server_version,
-                "rows": rows,
-                "rounds": rounds,
-                "results": [row._asdict() for row in bench.results],
-                "growth": bench.growth,
-                "pages": bench.pages,
-            },
-            indent=1,
-        )
-        + "\n"
-    )
-    plot(bench, arguments.output)
+    (arguments.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    plot(results, arguments.output)
 
 
 if __name__ == "__main__":
