@@ -149,7 +149,14 @@ def mysql_engine(monkeypatch, mysql_server) -> Iterator[Engine]:
     engine = _use(monkeypatch, Engine("mysql", settings, mysql_server))
     yield engine
     with contextlib.closing(engine.connect()) as connection:
-        connection.cursor().execute(f"DROP DATABASE IF EXISTS {settings['DB_NAME']}")
+        cursor = connection.cursor()
+        cursor.execute(
+            "SELECT ID FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = %s", (settings["DB_NAME"],)
+        )
+        for (leaked,) in cursor.fetchall():  # one of a test that failed would keep DROP waiting
+            with contextlib.suppress(mysql.connector.Error):
+                cursor.execute(f"KILL {leaked}")
+        cursor.execute(f"DROP DATABASE IF EXISTS {settings['DB_NAME']}")
 
 
 @pytest.fixture(params=["embedded", "mysql_engine"], ids=["embedded", "mysql"])
