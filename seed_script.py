@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-ROOT = Path(__file__).resolve().parent
+from seed_engine import ROOT
 
 # ------------------------------------------------------------ running a script
 
@@ -57,12 +57,11 @@ def import_script(name: str) -> ModuleType:
     known = sys.modules.get(name)
     if (file := getattr(known, "__file__", None)) and Path(file).resolve() == paths[0]:
         return known
-    spec = importlib.util.spec_from_file_location(name, paths[0])
-    module = importlib.util.module_from_spec(spec)
+    module = _module_at(name, paths[0])
     if known is None:
         sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        module.__spec__.loader.exec_module(module)
     except BaseException:
         if known is None:
             del sys.modules[name]
@@ -79,11 +78,15 @@ def import_seed() -> ModuleType:
     known = sys.modules.get("seed")
     if getattr(known, "__file__", None) == str(path):
         return known
-    spec = importlib.util.spec_from_file_location("seed", path)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    module = _module_at("seed", path)
+    module.__spec__.loader.exec_module(module)
     sys.modules["seed"] = module
     return module
+
+
+def _module_at(name: str, path: Path) -> ModuleType:
+    """Make a module of the file, not run and not registered yet."""
+    return importlib.util.module_from_spec(importlib.util.spec_from_file_location(name, path))
 
 
 def callable_module(function: Callable) -> Callable:

@@ -3,9 +3,9 @@
 import os
 import uuid
 from pathlib import Path
-from sqlite3 import (
-    connect,
-)  # by name: a program that replaces sqlite3.connect must not spoil the file
+
+# By name: a program that replaces sqlite3.connect must not spoil the file.
+from sqlite3 import connect
 
 from seed_csv import find_csv, open_csv
 from seed_engine import ROOT

@@ -25,6 +25,7 @@ from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa:
 
 import seed  # noqa: E402
 import seed_embedded  # noqa: E402
+import seed_users_db  # noqa: E402
 
 NOT_OF_THE_REPOSITORY = shutil.ignore_patterns(
     ".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())
@@ -238,6 +239,17 @@ def users_db(tmp_path, monkeypatch) -> Path:
     return path
 
 
+@pytest.fixture
+def home(monkeypatch, tmp_path) -> Path:
+    """A folder that stands for the one of seed.py, so that nothing is made there."""
+    folder = tmp_path / "home"
+    folder.mkdir()
+    shutil.copy(ROOT / "user_data.csv", folder)
+    monkeypatch.setattr(seed_users_db, "ROOT", folder)
+    monkeypatch.chdir(tmp_path)
+    return folder
+
+
 USERS = [
     ("Ada", "ada@example.com", 20),
     ("Grace", "grace@example.com", 41),
@@ -251,6 +263,22 @@ def clone(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT, folder, ignore=NOT_OF_THE_REPOSITORY, dirs_exist_ok=True)
     return folder
+
+
+def run_at_once(count: int, program: Path, settings: dict[str, str]) -> tuple[list[int], list]:
+    """Run a program `count` times at the same time; return the exit statuses and (stdout, stderr)s."""
+    programs = [
+        subprocess.Popen(
+            [sys.executable, program],
+            env=os.environ | settings,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for _ in range(count)
+    ]
+    outputs = [running.communicate(timeout=60) for running in programs]
+    return [running.returncode for running in programs], outputs
 
 
 def run_python(*arguments, cwd: Path, settings: dict[str, str] | None = None, stdin: str = ""):

@@ -380,17 +380,6 @@ def test_door_hands_out_the_same_objects(script, concurrent):
 
 
 @pytest.fixture
-def home(monkeypatch, tmp_path) -> Path:
-    """A folder that stands for the one of seed.py, so that nothing is made there."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    shutil.copy(ROOT / "user_data.csv", folder)
-    monkeypatch.setattr(seed_users_db, "ROOT", folder)
-    monkeypatch.chdir(tmp_path)
-    return folder
-
-
-@pytest.fixture
 def while_it_is_made(monkeypatch) -> Callable[[Callable], None]:
     """Have something done at the moment when the CSV file is opened to make users.db."""
 

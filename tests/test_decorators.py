@@ -18,7 +18,6 @@ from conftest import ROOT, USERS, _open_handles, run_python
 
 import seed
 import seed_cache
-import seed_users_db
 
 LOG = "0-log_queries"
 CONNECT = "1-with_db_connection"
@@ -276,17 +275,6 @@ def test_get_user_by_id(script, users_db):
     assert get_user_by_id(user_id=1) == get_user_by_id(1) == ROWS[0]
     assert get_user_by_id(user_id="1 OR 1 = 1") is None
     assert _open_handles(users_db) == []
-
-
-@pytest.fixture
-def home(monkeypatch, tmp_path) -> Path:
-    """A folder that stands for the one of seed.py, so that nothing is made there."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    shutil.copy(ROOT / "user_data.csv", folder)
-    monkeypatch.setattr(seed_users_db, "ROOT", folder)
-    monkeypatch.chdir(tmp_path)
-    return folder
 
 
 def test_users_db_is_made_beside_seed_py_and_then_left_as_it_is(script, home, tmp_path):

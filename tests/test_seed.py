@@ -13,7 +13,7 @@ import uuid
 from decimal import Decimal
 
 import pytest
-from conftest import ROOT, csv_text, run_python, user_dict, user_row
+from conftest import ROOT, csv_text, run_at_once, run_python, user_dict, user_row
 
 import seed
 import seed_engine
@@ -241,17 +241,7 @@ def test_reader_finds_what_a_checker_seeded_and_no_more(engine, load, script):
 
 def test_programs_that_start_at_once_on_a_fresh_clone_all_see_every_user(embedded, clone):
     path = clone / "python-generators-0x00" / "4-stream_ages.py"
-    programs = [
-        subprocess.Popen(
-            [sys.executable, path],
-            env=os.environ | embedded.settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    outputs = [program.communicate(timeout=60) for program in programs]
+    _statuses, outputs = run_at_once(4, path, embedded.settings)
     assert {out for out, _ in outputs} == {"Average age of users: 47.75\n"}, outputs
 
 
@@ -634,18 +624,8 @@ def test_key_of_the_type_uuid_is_streamed_whole(engine, load, script):
 @on_mysql
 def test_loads_at_the_same_time_end_in_one_table_and_none_fails(engine, load, clone):
     load(GOOD)
-    programs = [
-        subprocess.Popen(
-            [sys.executable, clone / "seed.py"],
-            env=os.environ | engine.settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(4)
-    ]
-    outputs = [program.communicate(timeout=60) for program in programs]
-    assert [program.returncode for program in programs] == [0] * 4, outputs
+    statuses, outputs = run_at_once(4, clone / "seed.py", engine.settings)
+    assert statuses == [0] * 4, outputs
     assert sum("1000 added" in out for out, _ in outputs) == 1, outputs
     assert len(stored(engine)) == 1_001
 
