@@ -12,14 +12,9 @@ import argparse
 
 from seed_cache import QueryCache, data_state, find_read, is_keepable
 from seed_csv import find_csv
-from seed_engine import (
-    connect_db,
-    connect_to_prodev,
-    create_database,
-    open_reader,
-    read_settings,
-)
+from seed_engine import connect_db, connect_to_prodev, create_database
 from seed_load import LoadCounts, insert_data, reject_path
+from seed_reader import open_reader
 from seed_retry import attempts, clean_up, closing, closing_async, is_transient
 from seed_script import (
     callable_module,
@@ -32,6 +27,7 @@ from seed_script import (
     run_script,
     whole_numbers,
 )
+from seed_settings import read_settings
 from seed_stream import age_blocks, user_blocks
 from seed_table import create_table
 from seed_users_db import users_db

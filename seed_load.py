@@ -17,13 +17,15 @@ from pathlib import Path
 from typing import NamedTuple
 
 from seed_csv import Record, User, find_csv, open_csv
-from seed_engine import ROOT, is_embedded
+from seed_engine import is_embedded
+from seed_errors import explained
 from seed_retry import clean_up, closing
+from seed_settings import ROOT
 from seed_table import SQLITE_TABLE, UserTable, has_table, one_load_at_a_time, transaction
 
 BATCH_ROWS = 2_000
 BATCHES_UNDER_WAY = 2  # 1 is stored, 1 waits: 105,000 rows/s; with none waiting 77,000
-BATCH_TEXT = 1 << 20  # characters of the file in a batch, whose statement must fit a packet
+BATCH_TEXT = 1 << 20  # characters of the file in a batch
 
 
 class LoadCounts(NamedTuple):
@@ -64,6 +66,7 @@ def fill_if_missing(connection) -> None:
 def _load(connection, path: Path, *, progress: bool = False, create: bool = False) -> LoadCounts:
     read = added = present = 0
     with (
+        explained(f"cannot load {path.name} into"),
         open_csv(path) as file,
         _RejectFile(reject_path(path)) as rejects,
         one_load_at_a_time(connection),
@@ -76,7 +79,9 @@ def _load(connection, path: Path, *, progress: bool = False, create: bool = Fals
         if create:
             cursor.execute(SQLITE_TABLE)
         table = UserTable(connection, cursor)
-        for batch, refused, batch_added in _store_all(connection, table, _batches(file.records)):
+        for batch, refused, batch_added in _store_all(
+            connection, table, _batches(file.records, table)
+        ):
             rejects.write(refused)
             read += len(batch)
             added += batch_added
@@ -86,15 +91,16 @@ def _load(connection, path: Path, *, progress: bool = False, create: bool = Fals
     return LoadCounts(read, added, present, rejects.count)
 
 
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+def _batches(records: Iterator[Record], table: UserTable) -> Iterator[list[Record]]:
     batch: list[Record] = []
     size = 0
     for record in records:
-        batch.append(record)
         size += len(record.text)
-        if len(batch) == BATCH_ROWS or size > BATCH_TEXT:
+        full = len(batch) == BATCH_ROWS or size > BATCH_TEXT
+        if batch and (full or not table.fits(len(batch) + 1, size)):
             yield batch
-            batch, size = [], 0
+            batch, size = [], len(record.text)
+        batch.append(record)
     if batch:
         yield batch
 

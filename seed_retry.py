@@ -1,6 +1,7 @@
 """What to do when something fails: what is worth another try, the loop over attempts, clean-up."""
 
 import asyncio
+import math
 import re
 import sqlite3
 import time
@@ -37,6 +38,9 @@ def is_transient(error: BaseException) -> bool:
         return code & 0xFF in (SQLITE_BUSY, SQLITE_LOCKED)
     if not hasattr(error, "sqlstate"):  # no error of the MySQL driver
         return False
+    # A read time-out, in pure Python; the C extension says 2013, lost connection.
+    if type(error).__name__.endswith("TimeoutError"):
+        return True
     # By number, not by class: the C extension and pure Python raise different classes for one fault.
     # -1 stands for every error without a number, so there the text decides.
     number = getattr(error, "errno", None)
@@ -45,13 +49,12 @@ def is_transient(error: BaseException) -> bool:
 
 
 class Attempt:
-    """One try: `with attempt:` swallows a transient error unless it is the last try."""
+    """One try: `with attempt:` swallows a transient error, unless there may be no other try."""
 
-    def __init__(self, connection, may_retry: bool, owns_transaction: bool):
+    def __init__(self, may_retry: Callable[[], bool], rollback: Callable[[], None] | None):
         self.error: BaseException | None = None
-        self._connection = connection
         self._may_retry = may_retry
-        self._owns_transaction = owns_transaction
+        self._rollback = rollback
 
     def __enter__(self):
         return self
@@ -60,29 +63,41 @@ class Attempt:
         self.error = error
         if error is None:
             return False
-        if self._owns_transaction:
-            clean_up(self._connection.rollback, error)
-        return self._may_retry and is_transient(error)
+        if self._rollback is not None:
+            clean_up(self._rollback, error)
+        return is_transient(error) and self._may_retry()
 
 
 def attempts(
-    retries: int, delay: float, *, connection=None, sleep: Callable[[float], None] = time.sleep
+    retries: int,
+    delay: float | Callable[[int], float],
+    *,
+    connection=None,
+    deadline: float = math.inf,
+    sleep: Callable[[float], None] | None = None,
 ) -> Iterator[Attempt]:
     """Yield up to `retries` attempts in all, `delay` seconds apart, until one succeeds.
 
-    Use it as `for attempt in attempts(3, 2):` / `with attempt:`. What a failed attempt wrote on
-    `connection` is rolled back. If a transaction was open there before the first attempt, there is
-    only one: the writes made before it cannot be made again from here.
+    Use it as `for attempt in attempts(3, 2):` / `with attempt:`. `delay` may be a function of the
+    attempt's number. None begins after `deadline`, a time of time.monotonic(). What a failed attempt
+    wrote on `connection` is rolled back. If a transaction was open there before the first attempt,
+    there is only one: the writes made before it cannot be made again from here.
     """
     has_rollback = hasattr(connection, "rollback")
     in_transaction = has_rollback and getattr(connection, "in_transaction", False) is True
+    rollback = connection.rollback if has_rollback and not in_transaction else None
     for number in range(1, retries + 1):
-        may_retry = number < retries and not in_transaction
-        attempt = Attempt(connection, may_retry, has_rollback and not in_transaction)
+        pause = delay(number) if callable(delay) else delay
+
+        def may_retry(number=number, pause=pause) -> bool:
+            more = number < retries and not in_transaction
+            return more and time.monotonic() + pause < deadline
+
+        attempt = Attempt(may_retry, rollback)
         yield attempt
         if attempt.error is None:
             return
-        sleep(delay)
+        (sleep or time.sleep)(pause)
 
 
 def clean_up(action: Callable[[], object], error: BaseException) -> None:

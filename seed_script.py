@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from seed_engine import ROOT
+from seed_settings import ROOT
 
 # ------------------------------------------------------------ running a script
 

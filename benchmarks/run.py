@@ -221,9 +221,9 @@ class Bench:
     def _hundred_pages(after: str | None) -> None:
         """Do what lazy_paginate does, beginning after a key."""
         script = seed.import_script("2-lazy_paginate")
-        with seed.open_reader() as connection:
+        with seed.open_reader() as reader:
             for _ in range(100):
-                page = script.paginate_users(cases.PAGE_SIZE, 0, after=after, connection=connection)
+                page = script.paginate_users(cases.PAGE_SIZE, 0, after=after, reader=reader)
                 after = page[-1]["user_id"] if page else after
 
     @staticmethod

@@ -1,0 +1,110 @@
+"""A connection to read user_data on, which is replaced when the server is lost."""
+
+import logging
+import random
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import TypeVar
+
+from seed_engine import connect_to_prodev, is_embedded
+from seed_errors import explained
+from seed_retry import attempts, clean_up, closing
+from seed_settings import read_settings
+
+Result = TypeVar("Result")
+
+# A server that is started again is back within seconds: 15 attempts are spread over 25 to 50 of them.
+ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 15, 0.1, 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def pause_after(attempt: int) -> float:
+    """Tell the seconds to wait after the failed attempt: twice as many each time, with jitter.
+
+    Jitter, since all clients of a server lose it at the same moment, and shall not come back so.
+    """
+    return min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311, no secret
+
+
+class Reader:
+    """Runs reads on a connection of its own; one that is lost is replaced and its read done again.
+
+    Only the first connection is made in one attempt: a server that is not there at the start is told
+    at once. Every statement is a transaction of its own, so a reader that pauses holds no lock.
+    """
+
+    def __init__(self, *, raw: bool = False):
+        self._raw = raw
+        self._connection = self._connect()
+
+    def read(self, step: Callable[..., Result]) -> Result:
+        """Return `step(connection)`; after a transient error call it again, on a new connection.
+
+        There are ATTEMPTS in all, as far as DB_DEADLINE seconds reach; then the last one's error is
+        raised. On the embedded engine SQLite itself waits for locks.
+        """
+        if is_embedded(self._connection):
+            return step(self._connection)
+        deadline = time.monotonic() + read_settings().deadline
+        for attempt in attempts(ATTEMPTS, pause_after, deadline=deadline):
+            with attempt:
+                if self._connection is None:
+                    self._connection = self._connect(within=deadline - time.monotonic())
+                result = step(self._connection)
+            if attempt.error:
+                logger.warning("trying again: %s", attempt.error)
+                self._drop(attempt.error)
+        return result
+
+    def fetch_dicts(self, sql: str, values: tuple = ()) -> list[dict]:
+        """Return the rows of one query as dicts."""
+
+        def fetch(connection) -> list[dict]:
+            with closing(connection.cursor(dictionary=True)) as cursor:
+                cursor.execute(sql, values)
+                return cursor.fetchall()
+
+        return self.read(fetch)
+
+    def close(self) -> None:
+        if self._connection is not None:
+            self._connection.close()
+
+    def _connect(self, within: float | None = None):
+        connection = connect_to_prodev(raw=self._raw, within=within)
+        try:
+            if is_embedded(connection):
+                from seed_load import fill_if_missing  # here, since loading builds on reading
+
+                fill_if_missing(connection)
+            else:
+                connection.autocommit = True
+                _check_table(connection)
+        except BaseException as error:
+            clean_up(connection.close, error)
+            raise
+        return connection
+
+    def _drop(self, error: BaseException) -> None:
+        if self._connection is not None:
+            clean_up(self._connection.close, error)
+        self._connection = None
+
+
+@contextmanager
+def open_reader(*, raw: bool = False) -> Iterator[Reader]:
+    """Give a Reader of user_data, and close it on the way out.
+
+    Embedded, a missing table is made and filled from user_data.csv first. On a server nothing is
+    created: a missing table raises ProgrammingError, which names `python seed.py`.
+    """
+    with closing(Reader(raw=raw)) as reader:
+        yield reader
+
+
+def _check_table(connection) -> None:
+    with explained("cannot read user_data in"), closing(connection.cursor()) as cursor:
+        cursor.execute("SELECT user_id, name, email, age FROM user_data LIMIT 0")
+        cursor.fetchall()
