@@ -6,6 +6,7 @@ from contextlib import contextmanager
 
 from seed_settings import read_settings
 
+BAD_TLS = 2026
 # By the numbers of MySQL and MariaDB; 2xxx: their client's own.
 MYSQL_ADVICE = {
     1044: "ask for rights on that database, or correct DB_NAME",
@@ -24,7 +25,8 @@ MYSQL_ADVICE = {
     2005: "no such host: check DB_HOST",
     2006: "the connection was lost: run it again, nothing is stored twice",
     2013: "the connection was lost: run it again, nothing is stored twice",
-    2026: "check DB_SSL_CA, and that DB_HOST is the name in the server's certificate",
+    2055: "the connection was lost: run it again, nothing is stored twice",
+    BAD_TLS: "check DB_SSL_CA, and that DB_HOST is the name in the server's certificate",
 }
 # By SQLite's primary codes: BUSY, READONLY, IOERR, FULL, CANTOPEN, NOTADB.
 SQLITE_ADVICE = {
@@ -60,7 +62,8 @@ def explained(what: str, place: object = None, advice: str = "") -> Iterator[Non
         from mysql.connector.errors import get_mysql_exception
 
         message = " ".join(str(error.msg).split())
-        advice = advice or MYSQL_ADVICE.get(error.errno, "see README.md, Troubleshooting")
+        number = BAD_TLS if "[SSL" in message else error.errno  # pure Python says 2055, lost
+        advice = advice or MYSQL_ADVICE.get(number, "see README.md, Troubleshooting")
         text = f"{what} {place or read_settings()}: {message}; {advice}"
         if type(error).__module__ == "_mysql_connector":
             raise get_mysql_exception(error.errno, text, error.sqlstate) from error

@@ -11,7 +11,7 @@ ROOT = Path(__file__).resolve().parent
 # Seconds. A read may wait for a row lock as long as InnoDB lets it, 50 s, so its limit is above that.
 CONNECT_SECONDS, READ_SECONDS, DEADLINE_SECONDS = 10, 60, 120
 
-NODE_FORM = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]]+))(?::(?P<port>[0-9]{1,5}))?")
+NODE_FORM = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]\s]+))(?::(?P<port>[0-9]{1,5}))?")
 
 
 class Node(NamedTuple):
@@ -99,8 +99,8 @@ def _read_env_file() -> dict[str, str | None]:
 
 def _nodes(hosts: str, default_port: int) -> tuple[Node, ...]:
     """Take `db1,db2:3307,[::1]:3308` apart."""
-    if hosts.count(":") > 1 and not re.search(r"[,\[]", hosts):
-        return (Node(hosts, default_port),)  # one IPv6 address, alone
+    if re.fullmatch(r"[0-9A-Fa-f.]*(:[0-9A-Fa-f.]*){2,}", hosts):  # one IPv6 address, alone
+        return (Node(hosts, default_port),)
     nodes = []
     for text in filter(None, map(str.strip, hosts.split(","))):
         match = NODE_FORM.fullmatch(text)
