@@ -19,6 +19,7 @@ from typing import NamedTuple
 
 from seed_script import find_sql
 
+OPEN_FILES = "/proc/self/fd"
 MAX_WATCHERS = 16  # files watched at a time
 
 # What gives another result without any change of the data: the clock, chance, the last write.
@@ -40,9 +41,45 @@ class Kept(NamedTuple):
     result: object
 
 
-class QueryCache(Mapping):
-    """At most `limit` results of queries, for `find` and `keep`; what was kept longest ago goes first.
+class LookUp:
+    """`with` it: the result that is kept, or None, and then the block is to read and keep it."""
 
+    __slots__ = ("_cache", "_key", "_read", "_version")
+
+    def __init__(self, cache: "QueryCache", key: tuple, version: Hashable):
+        self._cache, self._key, self._version, self._read = cache, key, version, None
+
+    def __enter__(self) -> Kept | None:
+        kept = self._cache.find(self._key, self._version)
+        if kept is not None:
+            return kept
+        # The process is part of it: a forked one inherits reads that it will never see end.
+        read = os.getpid(), self._key, self._version
+        under_way = self._cache.begin(read)
+        if under_way is None:
+            self._read = read
+            return None
+        under_way.wait()
+        return self._cache.find(self._key, self._version)
+
+    def __exit__(self, *exc_info) -> None:
+        if self._read is not None:
+            self._cache.end(self._read)
+
+
+class _ReadUnderWay(NamedTuple):
+    thread: int
+    ended: threading.Event
+
+
+_ENDED = threading.Event()
+_ENDED.set()
+
+
+class QueryCache(Mapping):
+    """At most `limit` results of queries, to `look_up` and `keep`; what was kept longest ago goes first.
+
+    Of the threads that look up one thing at once, the first reads it and the others wait for it.
     As a mapping it is seen by SQL text: `sql in cache`, `cache[sql]`, the newest result of that text.
     A key is a tuple that begins with the SQL text.
     """
@@ -51,9 +88,33 @@ class QueryCache(Mapping):
         self._limit = limit
         self._entries: OrderedDict[tuple, Kept] = OrderedDict()
         self._lock = threading.Lock()
+        self._under_way: dict[tuple, _ReadUnderWay] = {}
 
-    def find(self, key: tuple) -> Kept | None:
-        return self._entries.get(key)
+    def look_up(self, key: tuple, version: Hashable) -> LookUp:
+        return LookUp(self, key, version)
+
+    def find(self, key: tuple, version: Hashable) -> Kept | None:
+        kept = self._entries.get(key)
+        return kept if kept is not None and kept.version == version else None
+
+    def begin(self, read: tuple) -> threading.Event | None:
+        """Note that this thread begins the read, or tell what ends with the one that does it now.
+
+        A thread in the middle of a read never waits: two could wait for each other.
+        """
+        thread = threading.get_ident()
+        with self._lock:
+            other = self._under_way.get(read)
+            if other is None:
+                self._under_way[read] = _ReadUnderWay(thread, threading.Event())
+                return None
+            if any(own.thread == thread for own in self._under_way.values()):
+                return _ENDED
+        return other.ended
+
+    def end(self, read: tuple) -> None:
+        with self._lock:
+            self._under_way.pop(read).ended.set()
 
     def keep(self, key: tuple, version: Hashable, result) -> None:
         with self._lock:
@@ -85,8 +146,9 @@ def is_keepable(connection: sqlite3.Connection, result) -> bool:
     """Tell whether `result`, just read on `connection`, may be handed to others.
 
     It must be plain data: a cursor or an iterator, once read, would be empty for the next. No view
-    may ask for the clock or chance. And no other result may be half read on the connection: in WAL
-    mode that one holds it to data that are older than `data_state` tells.
+    may ask for the clock or chance. No other result may be half read on the connection: in WAL mode
+    that one holds it to data that are older than `data_state` tells. And its file must still be there:
+    another may have been put in its place since it was opened.
     """
     if not isinstance(result, _PLAIN_RESULTS):
         return False
@@ -95,9 +157,35 @@ def is_keepable(connection: sqlite3.Connection, result) -> bool:
         # SQLite replaces no function while a statement is half read; the first call defines it.
         for _ in range(2):
             connection.create_function("seed_is_idle", 0, bool)
-        return not any(_UNREPEATABLE.search(sql) for (sql,) in _plain_rows(connection, views))
-    except sqlite3.Error:
+        if any(_UNREPEATABLE.search(sql) for (sql,) in _plain_rows(connection, views)):
+            return False
+        ((_, _, path),) = _plain_rows(connection, "PRAGMA database_list")
+        return not _was_replaced(path)
+    except (OSError, sqlite3.Error):
         return False
+
+
+def _was_replaced(path: str) -> bool:
+    """Tell whether this process may still read another file that was at `path` before.
+
+    Linux tells what is behind each open file. There must be two at `path`, the watcher's and the
+    connection's, and none whose name is gone. Other systems: not told.
+    """
+    if not os.path.isdir(OPEN_FILES):
+        return False
+    present, current = _file_id(path), 0
+    for number in os.listdir(OPEN_FILES):
+        try:
+            status = os.fstat(int(number))
+            if (
+                status.st_nlink == 0
+                and os.readlink(f"{OPEN_FILES}/{number}") == f"{path} (deleted)"
+            ):
+                return True
+        except OSError:  # closed meanwhile
+            continue
+        current += (status.st_dev, status.st_ino) == present
+    return current < 2
 
 
 class Read(NamedTuple):
