@@ -220,10 +220,9 @@ def test_server_that_stays_away_is_the_drivers_error_after_growing_pauses(
     assert seen == expected(name)[: len(seen)]
     assert len(seen) < ROWS
     assert len(pauses) == seed_reader.ATTEMPTS - 1
-    for number, pause in enumerate(pauses):
-        longest = min(0.1 * 2**number, 5)
-        assert longest / 2 <= pause <= longest
-    assert len({pause / 2**number for number, pause in enumerate(pauses)}) > 5  # jitter
+    shares = [pause / min(0.1 * 2**number, 5) for number, pause in enumerate(pauses)]
+    assert all(0.5 <= share <= 1 for share in shares)
+    assert len(set(shares)) == len(shares)  # jitter
 
 
 def test_server_that_is_not_there_at_the_start_is_told_at_once(script, fragile, pauses):
