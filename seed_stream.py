@@ -11,10 +11,10 @@ from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import islice
 
+from seed_connection import open_reader
 from seed_csv import MAX_AGE
 from seed_engine import is_embedded
 from seed_mysql import whole_or_decimal
-from seed_reader import open_reader
 
 # A million users: 250 or 500 rows a block 0.52 s, 1,000 a block 0.57 s; the driver's own
 # `for row in cursor(dictionary=True)` 2.9 s.
@@ -36,7 +36,7 @@ def age_blocks() -> Iterator[list[int]]:
 def _blocks(columns: str, from_sqlite: Callable, from_mysql: Callable) -> Iterator[list]:
     table = _Table(columns)
     with open_reader(raw=True) as reader:
-        while rows := reader.read(table.next_block):
+        while rows := reader.run(table.next_block):
             yield (from_sqlite if table.is_embedded else from_mysql)(rows)
 
 

@@ -16,7 +16,7 @@ from mariadb_server import private_server
 from tcp_proxy import Proxy
 
 import seed
-import seed_reader
+import seed_connection
 import seed_retry
 import seed_settings
 import seed_stream
@@ -145,7 +145,7 @@ def test_server_that_is_killed_and_comes_back_costs_and_repeats_no_row(
 
 def test_server_may_be_lost_many_times(script, fragile, monkeypatch):
     """More often than there are attempts: each row that comes begins their count again."""
-    monkeypatch.setattr(seed_reader, "ATTEMPTS", 2)
+    monkeypatch.setattr(seed_connection, "ATTEMPTS", 2)
     users = script("0-stream_users").stream_users()
     seen = []
     for _ in range(5):
@@ -219,7 +219,7 @@ def test_server_that_stays_away_is_the_drivers_error_after_growing_pauses(
     assert caught.value.errno == 2003
     assert seen == expected(name)[: len(seen)]
     assert len(seen) < ROWS
-    assert len(pauses) == seed_reader.ATTEMPTS - 1
+    assert len(pauses) == seed_connection.ATTEMPTS - 1
     shares = [pause / min(0.1 * 2**number, 5) for number, pause in enumerate(pauses)]
     assert all(0.5 <= share <= 1 for share in shares)
     assert len(set(shares)) == len(shares)  # jitter

@@ -14,7 +14,7 @@ import pytest
 from conftest import user_dict, user_row
 
 import seed
-import seed_reader
+import seed_connection
 import seed_stream
 
 STREAM = "0-stream_users"
@@ -43,13 +43,13 @@ def fetched(monkeypatch):
 def opened(monkeypatch):
     """The connections that the code under test has opened."""
     connections = []
-    connect = seed_reader.connect_to_prodev
+    connect = seed_connection.connect_to_prodev
 
     def recording(**options):
         connections.append(connect(**options))
         return connections[-1]
 
-    monkeypatch.setattr(seed_reader, "connect_to_prodev", recording)
+    monkeypatch.setattr(seed_connection, "connect_to_prodev", recording)
     return connections
 
 
@@ -186,9 +186,9 @@ def test_a_page_costs_the_database_the_same_at_the_end_of_the_table(script, load
     paginate = script(PAGES).paginate_users
 
     def measure(page_size, offset, after, reader):
-        before = reader.read(work_done)
+        before = reader.run(work_done)
         page = paginate(page_size, offset, after=after, reader=reader)
-        costs.append(reader.read(work_done) - before)
+        costs.append(reader.run(work_done) - before)
         return page
 
     monkeypatch.setattr(script(PAGES), "paginate_users", measure)

@@ -1,4 +1,4 @@
-"""A connection to read user_data on, which is replaced when the server is lost."""
+"""A connection that is replaced when the server is lost, and what was under way on it done again."""
 
 import logging
 import random
@@ -28,18 +28,18 @@ def pause_after(attempt: int) -> float:
     return min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE) * random.uniform(0.5, 1)  # noqa: S311, no secret
 
 
-class Reader:
-    """Runs reads on a connection of its own; one that is lost is replaced and its read done again.
+class LastingConnection:
+    """Runs steps on a connection; one that is lost is replaced and its step done again.
 
-    Only the first connection is made in one attempt: a server that is not there at the start is told
-    at once. Every statement is a transaction of its own, so a reader that pauses holds no lock.
+    `connect(within=seconds)` makes a connection. The first one is made in one attempt: a server that
+    is not there at the start is told at once.
     """
 
-    def __init__(self, *, raw: bool = False):
-        self._raw = raw
-        self._connection = self._connect()
+    def __init__(self, connect: Callable):
+        self._connect = connect
+        self._connection = connect(within=None)
 
-    def read(self, step: Callable[..., Result]) -> Result:
+    def run(self, step: Callable[..., Result]) -> Result:
         """Return `step(connection)`; after a transient error call it again, on a new connection.
 
         There are ATTEMPTS in all, as far as DB_DEADLINE seconds reach; then the last one's error is
@@ -66,17 +66,32 @@ class Reader:
                 cursor.execute(sql, values)
                 return cursor.fetchall()
 
-        return self.read(fetch)
+        return self.run(fetch)
 
     def close(self) -> None:
         if self._connection is not None:
             self._connection.close()
 
-    def _connect(self, within: float | None = None):
-        connection = connect_to_prodev(raw=self._raw, within=within)
+    def _drop(self, error: BaseException) -> None:
+        if self._connection is not None:
+            clean_up(self._connection.close, error)
+        self._connection = None
+
+
+@contextmanager
+def open_reader(*, raw: bool = False) -> Iterator[LastingConnection]:
+    """Give a LastingConnection to read user_data on, and close it on the way out.
+
+    Every statement on it is a transaction of its own, so a reader that pauses holds no lock.
+    Embedded, a missing table is made and filled from user_data.csv first. On a server nothing is
+    created: a missing table raises ProgrammingError, which names `python seed.py`.
+    """
+
+    def connect(*, within: float | None):
+        connection = connect_to_prodev(raw=raw, within=within)
         try:
             if is_embedded(connection):
-                from seed_load import fill_if_missing  # here, since loading builds on reading
+                from seed_load import fill_if_missing  # here, since loading builds on this module
 
                 fill_if_missing(connection)
             else:
@@ -87,20 +102,7 @@ class Reader:
             raise
         return connection
 
-    def _drop(self, error: BaseException) -> None:
-        if self._connection is not None:
-            clean_up(self._connection.close, error)
-        self._connection = None
-
-
-@contextmanager
-def open_reader(*, raw: bool = False) -> Iterator[Reader]:
-    """Give a Reader of user_data, and close it on the way out.
-
-    Embedded, a missing table is made and filled from user_data.csv first. On a server nothing is
-    created: a missing table raises ProgrammingError, which names `python seed.py`.
-    """
-    with closing(Reader(raw=raw)) as reader:
+    with closing(LastingConnection(connect)) as reader:
         yield reader
 
 
