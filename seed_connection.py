@@ -14,6 +14,8 @@ from seed_settings import read_settings
 
 Result = TypeVar("Result")
 
+CONFLICTS = frozenset({1205, 1213})  # lock wait, deadlock: the connection is as good as before
+
 # A server that is started again is back within seconds: 15 attempts are spread over 25 to 50 of them.
 ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 15, 0.1, 5.0
 
@@ -32,12 +34,12 @@ class LastingConnection:
     """Runs steps on a connection; one that is lost is replaced and its step done again.
 
     `connect(within=seconds)` makes a connection. The first one is made in one attempt: a server that
-    is not there at the start is told at once.
+    is not there at the start is told at once. Or it is `given`, and stays its owner's to close.
     """
 
-    def __init__(self, connect: Callable):
-        self._connect = connect
-        self._connection = connect(within=None)
+    def __init__(self, connect: Callable, given=None):
+        self._connect, self._given = connect, given
+        self._connection = connect(within=None) if given is None else given
 
     def run(self, step: Callable[..., Result]) -> Result:
         """Return `step(connection)`; after a transient error call it again, on a new connection.
@@ -55,7 +57,8 @@ class LastingConnection:
                 result = step(self._connection)
             if attempt.error:
                 logger.warning("trying again: %s", attempt.error)
-                self._drop(attempt.error)
+                if getattr(attempt.error, "errno", None) not in CONFLICTS:
+                    self._drop(attempt.error)
         return result
 
     def fetch_dicts(self, sql: str, values: tuple = ()) -> list[dict]:
@@ -69,12 +72,11 @@ class LastingConnection:
         return self.run(fetch)
 
     def close(self) -> None:
-        if self._connection is not None:
+        if self._connection is not None and self._connection is not self._given:
             self._connection.close()
 
     def _drop(self, error: BaseException) -> None:
-        if self._connection is not None:
-            clean_up(self._connection.close, error)
+        clean_up(self.close, error)
         self._connection = None
 
 

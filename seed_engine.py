@@ -61,3 +61,11 @@ def create_database(connection) -> None:
 
 def is_embedded(connection) -> bool:
     return isinstance(connection, sqlite3.Connection)
+
+
+def is_of_cluster(connection) -> bool:
+    """Tell whether it is a connection to one of the several nodes that DB_HOST names."""
+    settings = read_settings()
+    if is_embedded(connection) or not settings.is_cluster:
+        return False
+    return (connection.server_host, connection.server_port) in settings.nodes

@@ -1,10 +1,17 @@
-"""Connecting to a MySQL or MariaDB server."""
+"""Connecting to a MySQL or MariaDB server, or to a node of a cluster that speaks its protocol."""
 
+import math
+import time
 from decimal import Decimal
 from functools import cache
 
 from seed_errors import explained
-from seed_settings import Settings
+from seed_retry import clean_up, closing, is_transient
+from seed_settings import Node, Settings
+
+UNKNOWN_HOST = 2005
+DOWN_SECONDS = 30  # so long a node that did not answer is tried after the others
+_down_at: dict[Node, float] = {}
 
 
 def whole_or_decimal(number: Decimal) -> int | Decimal:
@@ -28,36 +35,69 @@ def _converter_class() -> type:
 
 
 def connect_mysql(settings: Settings, *, within: float | None = None, **options):
-    """Connect to the server of the settings; `within` so many seconds each time-out is cut to.
+    """Connect to the first node of the settings that answers, those last that lately did not.
 
-    Raises the driver's own error, which says where, as whom and what to do; never the password.
+    Each time-out is cut to `within` seconds. Raises the driver's own error, which says where, as whom
+    and what to do; never the password. A wrong password and its like are told by whichever node.
     """
+    *others, last = sorted(settings.nodes, key=_was_down_lately)
+    with explained("cannot connect to", settings):
+        for node in others:
+            try:
+                return _connect_node(node, settings, within, options)
+            except Exception as error:
+                if not is_transient(error) and getattr(error, "errno", None) != UNKNOWN_HOST:
+                    raise
+                _down_at[node] = time.monotonic()
+        return _connect_node(last, settings, within, options)
+
+
+def _was_down_lately(node: Node) -> bool:
+    return time.monotonic() - _down_at.get(node, -math.inf) < DOWN_SECONDS
+
+
+def _connect_node(node: Node, settings: Settings, within: float | None, options: dict):
     import mysql.connector
 
     def seconds(setting: int) -> int:
         return setting if within is None else max(1, min(setting, int(within)))
 
     if settings.socket:
-        options |= {"unix_socket": settings.socket}
+        options = options | {"unix_socket": settings.socket}
     if settings.ssl_ca:
-        options |= {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True}
-        options |= {"ssl_verify_identity": not settings.socket}
-    (node,) = settings.nodes
-    with explained("cannot connect to", settings):
-        return mysql.connector.connect(
-            host=node.host,
-            port=node.port,
-            user=settings.user,
-            password=settings.password,
-            charset="utf8mb4",
-            collation="utf8mb4_general_ci",  # the driver's default is unknown to MariaDB
-            connection_timeout=seconds(settings.connect_timeout),
-            # The driver waits for ever else. Each bounds one wait for bytes, not a whole query.
-            read_timeout=seconds(settings.read_timeout),
-            write_timeout=seconds(settings.read_timeout),
-            converter_class=_converter_class(),
-            # The driver escapes parameters with backslashes, whatever the server makes of them.
-            # SPACE(0), since in another mode a plain '' is NULL, and would switch all modes off.
-            init_command="SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', SPACE(0))",
-            **options,
-        )
+        options = options | {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True}
+        options["ssl_verify_identity"] = not settings.socket
+    connection = mysql.connector.connect(
+        host=node.host,
+        port=node.port,
+        user=settings.user,
+        password=settings.password,
+        charset="utf8mb4",
+        collation="utf8mb4_general_ci",  # the driver's default is unknown to MariaDB
+        connection_timeout=seconds(settings.connect_timeout),
+        # The driver waits for ever else. Each bounds one wait for bytes, not a whole query.
+        read_timeout=seconds(settings.read_timeout),
+        write_timeout=seconds(settings.read_timeout),
+        converter_class=_converter_class(),
+        # The driver escapes parameters with backslashes, whatever the server makes of them.
+        # SPACE(0), since in another mode a plain '' is NULL, and would switch all modes off.
+        init_command="SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', SPACE(0))",
+        **options,
+    )
+    if settings.is_cluster:
+        try:
+            _join_cluster(connection)
+        except BaseException as error:
+            clean_up(connection.close, error)
+            raise
+    return connection
+
+
+def _join_cluster(connection) -> None:
+    """Read what other nodes have committed before, and fail where the node is cut off from them."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_sync_wait'")
+        if cursor.fetchall():  # Galera; with other clusters, that is their router's business
+            cursor.execute("SET SESSION wsrep_sync_wait = 1")  # 1: before a SELECT
+            cursor.execute("SELECT COUNT(*) FROM INFORMATION_SCHEMA.SCHEMATA")  # 1047 where cut off
+            cursor.fetchall()

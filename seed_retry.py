@@ -16,9 +16,10 @@ PERMANENT_TEXT = re.compile(
     re.IGNORECASE,
 )
 # https://mariadb.com/kb/en/mariadb-error-codes/: too many connections, shutdown, network, lock wait,
-# deadlock, connection killed; 2xxx: the client's own, no connection or a lost one.
+# deadlock, connection killed, a node cut off from its cluster (1047); 2xxx: the client's own, no
+# connection or a lost one.
 TRANSIENT_MYSQL = frozenset(
-    {1040, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
+    {1040, 1047, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 )
 
 

@@ -10,6 +10,7 @@ ROOT = Path(__file__).resolve().parent
 
 # Seconds. A read may wait for a row lock as long as InnoDB lets it, 50 s, so its limit is above that.
 CONNECT_SECONDS, READ_SECONDS, DEADLINE_SECONDS = 10, 60, 120
+NODE_SECONDS = 2  # to connect, where there is another node to go to
 
 NODE_FORM = re.compile(r"(?:\[(?P<ipv6>[^\]]+)\]|(?P<host>[^:\[\]\s]+))(?::(?P<port>[0-9]{1,5}))?")
 
@@ -34,6 +35,10 @@ class Settings:
     connect_timeout: int
     read_timeout: int
     deadline: int
+
+    @property
+    def is_cluster(self) -> bool:
+        return len(self.nodes) > 1
 
     def __str__(self) -> str:
         if not self.nodes:
@@ -66,19 +71,21 @@ def read_settings() -> Settings:
         raise ValueError(f"DB_NAME is {database!r}: a database name holds no slash")
     host, socket = value("DB_HOST", "").strip(), value("DB_SOCKET", "")
     if socket and os.environ.get("DB_HOST") != "":
-        host = host or "localhost"
+        host = "localhost"
     ssl_ca = value("DB_SSL_CA", "")
     if ssl_ca and not (ROOT / ssl_ca).is_file():
         raise FileNotFoundError(f"DB_SSL_CA is {ssl_ca!r}: there is no such file")
+    nodes = _nodes(host, number("DB_PORT", 3306, 65535))
+    connect_seconds = NODE_SECONDS if len(nodes) > 1 else CONNECT_SECONDS
     return Settings(
-        nodes=_nodes(host, number("DB_PORT", 3306, 65535)),
+        nodes=nodes,
         user=value("DB_USER", "root"),
         password=value("DB_PASSWORD", ""),
         database=database,
         file=ROOT / Path(value("DB_FILE", f"{database}.sqlite3")).expanduser(),
         socket=socket,
         ssl_ca=ROOT / ssl_ca if ssl_ca else None,
-        connect_timeout=number("DB_CONNECT_TIMEOUT", CONNECT_SECONDS, 3600),
+        connect_timeout=number("DB_CONNECT_TIMEOUT", connect_seconds, 3600),
         read_timeout=number("DB_READ_TIMEOUT", READ_SECONDS, 86400),
         deadline=number("DB_DEADLINE", DEADLINE_SECONDS, 86400),
     )

@@ -41,7 +41,7 @@ def _blocks(columns: str, from_sqlite: Callable, from_mysql: Callable) -> Iterat
 
 
 class _Table:
-    """The rows of user_data, block by block, in user_id order, on whichever connection is there."""
+    """The rows of user_data, block by block, in user_id order, on whichever connection there is."""
 
     def __init__(self, columns: str):
         # The first segment has no lower bound: not every type of key has a value below all others.
@@ -57,7 +57,11 @@ class _Table:
             self._connection, self.is_embedded = connection, is_embedded(connection)
             blocks = _sqlite_blocks if self.is_embedded else _mysql_blocks
             self._blocks = blocks(connection, self._first, self._after, self._last_key)
-        rows = next(self._blocks, [])
+        try:
+            rows = next(self._blocks, [])
+        except BaseException:
+            self._connection = None  # what failed is over; asked again, it would look like the end
+            raise
         if rows:
             self._last_key = _key(rows)
         return rows
