@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from seed_engine import connect_to_prodev, is_embedded
 from seed_errors import explained
+from seed_mysql import note_lost
 from seed_retry import attempts, clean_up, closing
 from seed_settings import read_settings
 
@@ -76,6 +77,8 @@ class LastingConnection:
             self._connection.close()
 
     def _drop(self, error: BaseException) -> None:
+        if self._connection is not None:
+            note_lost(self._connection)
         clean_up(self.close, error)
         self._connection = None
 

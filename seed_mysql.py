@@ -52,6 +52,11 @@ def connect_mysql(settings: Settings, *, within: float | None = None, **options)
         return _connect_node(last, settings, within, options)
 
 
+def note_lost(connection) -> None:
+    """Remember that the node of the connection was lost, so that the others are tried before it."""
+    _down_at[Node(connection.server_host, connection.server_port)] = time.monotonic()
+
+
 def _was_down_lately(node: Node) -> bool:
     return time.monotonic() - _down_at.get(node, -math.inf) < DOWN_SECONDS
 

@@ -21,6 +21,8 @@ PERMANENT_TEXT = re.compile(
 TRANSIENT_MYSQL = frozenset(
     {1040, 1047, 1053, 1158, 1159, 1160, 1161, 1205, 1213, 1927, 2002, 2003, 2006, 2013, 2055, 4031}
 )
+# Where one number stands for many errors: the driver's for all without one, and "error during COMMIT".
+TRANSIENT_TEXT = {-1: "Connection not available", 1180: "Not connected to Primary Component"}
 
 
 def is_transient(error: BaseException) -> bool:
@@ -43,10 +45,10 @@ def is_transient(error: BaseException) -> bool:
     if type(error).__name__.endswith("TimeoutError"):
         return True
     # By number, not by class: the C extension and pure Python raise different classes for one fault.
-    # -1 stands for every error without a number, so there the text decides.
     number = getattr(error, "errno", None)
-    not_connected = number == -1 and "Connection not available" in str(error)
-    return not_connected or number in TRANSIENT_MYSQL
+    if number in TRANSIENT_TEXT:
+        return TRANSIENT_TEXT[number] in str(error)
+    return number in TRANSIENT_MYSQL
 
 
 class Attempt:
