@@ -9,7 +9,6 @@ Needs the full server package, Galera and rsync: on Debian, mariadb-server, gale
 """
 
 import contextlib
-import glob
 import os
 import pwd
 import re
@@ -33,11 +32,7 @@ from mariadb_server import (
 
 DAEMON = "mariadbd"
 PROGRAMS = (DAEMON, "mariadb-install-db", "wsrep_sst_rsync", "rsync")
-PROVIDERS = (
-    "/usr/lib/galera/libgalera_smm.so",
-    "/usr/lib64/galera-4/libgalera_smm.so",
-    "/usr/lib/*/galera*/libgalera_smm.so",
-)
+PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")
 # rsync's daemon cannot read what only root may, so no node runs as root.
 UNPRIVILEGED = ("mysql", "nobody")
 PROVIDER_OPTIONS = {
@@ -93,22 +88,26 @@ class Node(Server):
 
     def position(self) -> str:
         """The last transaction in the data of this node, which does not run: cluster's id:number."""
-        command = [*self.command, "--wsrep-recover"]
-        result = subprocess.run(
-            command, capture_output=True, text=True, check=True, **self.identity
-        )
-        return re.findall(r"Recovered position: (\S+)", result.stdout + result.stderr)[-1]
+        options = {"capture_output": True, "text": True, "check": True, **self.identity}
+        log = subprocess.run([*self.command, "--wsrep-recover"], **options).stderr
+        return re.findall(r"Recovered position: (\S+)", log)[-1]
+
+    def committed(self) -> int:
+        return int(self.position().rpartition(":")[2])
 
     def is_synced(self) -> bool:
         """Tell whether it is a member of the majority, up to date, and takes statements."""
-        # The others must confirm it: one that was frozen still believes what it knew before.
-        states = self.status("wsrep_ready", "wsrep_local_state_comment", wait=True)
-        return states == ["ON", "Synced"]
+        try:
+            # The others must confirm it: one that was frozen still believes what it knew before.
+            self.query("SELECT 1")
+        except mysql.connector.Error:
+            return False
+        return self.status("wsrep_ready", "wsrep_local_state_comment") == ["ON", "Synced"]
 
-    def status(self, *names: str, wait: bool = False) -> list[str | None]:
-        """Values of SHOW STATUS; None for all if it does not answer. `wait` is that of query()."""
+    def status(self, *names: str) -> list[str | None]:
+        """Values of SHOW STATUS as the node knows them; None for all if it does not answer."""
         with contextlib.suppress(mysql.connector.Error):
-            values = dict(self.query("SHOW GLOBAL STATUS LIKE 'wsrep%'", wait=wait))
+            values = dict(self.query("SHOW GLOBAL STATUS LIKE 'wsrep%'", wait=False))
             return [values[name] for name in names]
         return [None] * len(names)
 
@@ -169,16 +168,15 @@ class Cluster:
 
     def start(self) -> None:
         """Start all nodes when none runs, from the one that holds the most."""
-        first, *others = sorted(self.nodes, key=_committed, reverse=True)
+        first, *others = sorted(self.nodes, key=Node.committed, reverse=True)
         state = first.data / "grastate.dat"
         state.write_text(state.read_text().replace("bootstrap: 0", "bootstrap: 1"))
         first.start("--wsrep-new-cluster")
         for members, node in enumerate(others, 2):
             node.begin()
             # One after the other: two that join at once find each other first, which takes longer.
-            node.wait_until(
-                lambda count=str(members): first.status("wsrep_cluster_size") == [count]
-            )
+            seen = [str(members)]
+            node.wait_until(lambda seen=seen: first.status("wsrep_cluster_size") == seen)
         for node in others:
             node.wait_until(node.is_synced)
 
@@ -188,10 +186,6 @@ class Cluster:
             for node in self.nodes:
                 node.kill()
             self.start()
-
-
-def _committed(node: Node) -> int:
-    return int(node.position().rpartition(":")[2])
 
 
 @contextlib.contextmanager
@@ -260,7 +254,7 @@ def _galera_options(name: str, members: str, group: int, increments: int, files:
 
 
 def _provider() -> str | None:
-    return next((path for pattern in PROVIDERS for path in glob.glob(pattern)), None)
+    return next((path for path in PROVIDERS if os.path.exists(path)), None)
 
 
 def _identity() -> dict:

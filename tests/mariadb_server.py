@@ -143,6 +143,8 @@ def server_command(daemon: str, server: Server, *options: str) -> list[str]:
         f"--datadir={folder / 'data'}",
         f"--socket={server.socket}",
         f"--pid-file={folder / 'server.pid'}",
+        # Not /tmp: each server that starts removes there what looks like its own, also another's.
+        f"--tmpdir={folder}",
         f"--port={server.port}",
         "--bind-address=127.0.0.1",
         "--skip-name-resolve",
@@ -171,6 +173,7 @@ def make_data_folder(daemon: str, data: Path, user_options: list[str], **options
             "--no-defaults",
             *user_options,
             f"--datadir={data}",
+            f"--tmpdir={data.parent}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ]
@@ -180,6 +183,7 @@ def make_data_folder(daemon: str, data: Path, user_options: list[str], **options
             "--no-defaults",
             *user_options,
             f"--datadir={data}",
+            f"--tmpdir={data.parent}",
             "--initialize-insecure",
         ]
     result = subprocess.run(command, capture_output=True, text=True, check=False, **options)

@@ -78,7 +78,7 @@ def test_frozen_node_is_left_out_and_catches_up(cluster):
     first, frozen, _ = cluster.nodes
     frozen.freeze()
     add(first, 1)
-    assert first.status("wsrep_cluster_size") == ["2"]
+    first.wait_until(lambda: first.status("wsrep_cluster_size") == ["2"])
 
     frozen.thaw()
     assert numbers(frozen) == [1]
