@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))  # where the private server is
 
 import cases  # noqa: E402, before seed: it makes seed importable
+import cluster  # noqa: E402
 import mariadb_server  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -500,6 +501,7 @@ def main() -> None:
         bench.embedded()
         bench.decorators()
         bench.event_loop(min(200_000, 10 * rows))
+        cluster.measure(bench)
         bench.bar.close()
         with bench.database(rows), contextlib.closing(cases.connector()) as connection:
             server_version = connection.server_info
