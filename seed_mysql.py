@@ -1,6 +1,7 @@
 """Connecting to a MySQL or MariaDB server, or to a node of a cluster that speaks its protocol."""
 
 import math
+import threading
 import time
 from decimal import Decimal
 from functools import cache
@@ -12,6 +13,7 @@ from seed_settings import Node, Settings
 UNKNOWN_HOST = 2005
 DOWN_SECONDS = 30  # so long a node that did not answer is tried after the others
 _down_at: dict[Node, float] = {}
+_setting_up, _is_set_up = threading.Lock(), threading.Event()
 
 
 def whole_or_decimal(number: Decimal) -> int | Decimal:
@@ -61,9 +63,23 @@ def _was_down_lately(node: Node) -> bool:
     return time.monotonic() - _down_at.get(node, -math.inf) < DOWN_SECONDS
 
 
-def _connect_node(node: Node, settings: Settings, within: float | None, options: dict):
+def _connect(**options):
+    """Connect, the first time in this process no two threads at once.
+
+    The driver's C library then sets itself up, without a lock: now and then that crashed the program.
+    """
     import mysql.connector
 
+    if _is_set_up.is_set():
+        return mysql.connector.connect(**options)
+    with _setting_up:
+        try:
+            return mysql.connector.connect(**options)
+        finally:
+            _is_set_up.set()
+
+
+def _connect_node(node: Node, settings: Settings, within: float | None, options: dict):
     def seconds(setting: int) -> int:
         return setting if within is None else max(1, min(setting, int(within)))
 
@@ -72,7 +88,7 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
     if settings.ssl_ca:
         options = options | {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True}
         options["ssl_verify_identity"] = not settings.socket
-    connection = mysql.connector.connect(
+    connection = _connect(
         host=node.host,
         port=node.port,
         user=settings.user,

@@ -4,12 +4,14 @@ import asyncio
 import math
 import re
 import sqlite3
+import threading
 import time
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 
 # sqlite3.h: SQLITE_BUSY and SQLITE_LOCKED, the primary codes (the low byte of an extended one).
 SQLITE_BUSY, SQLITE_LOCKED = 5, 6
+STEPS_BETWEEN_LOOKS = 10_000  # of SQLite's machine: under a millisecond
 PERMANENT_TEXT = re.compile(
     r"no such|syntax error|already exists|has no column|ambiguous|constraint|readonly|read-only"
     r"|unable to open|malformed|not a database|could not decode|closed",
@@ -66,9 +68,9 @@ class Attempt:
         self.error = error
         if error is None:
             return False
-        if self._rollback is not None:
-            clean_up(self._rollback, error)
-        return is_transient(error) and self._may_retry()
+        # A connection that cannot roll back is lost, or still holds what this attempt wrote.
+        rolled_back = self._rollback is None or clean_up(self._rollback, error)
+        return rolled_back and is_transient(error) and self._may_retry()
 
 
 def attempts(
@@ -103,17 +105,31 @@ def attempts(
         (sleep or time.sleep)(pause)
 
 
-def clean_up(action: Callable[[], object], error: BaseException) -> None:
+def clean_up(action: Callable[[], object], error: BaseException) -> bool:
     """Run `action`, say a rollback, because of `error`; if it fails too, add that to `error` as a note.
 
-    So the first error is what the caller sees. The C extension's own class is no mysql.connector.Error,
-    hence `Exception`.
+    So the first error is what the caller sees. Tell whether `action` worked. The C extension's own
+    class is no mysql.connector.Error, hence `Exception`.
     """
     try:
         action()
     except Exception as second:
-        name = getattr(action, "__qualname__", repr(action))
-        error.add_note(f"{name}() failed after it: {type(second).__name__}: {second}")
+        _add_note(action, second, error)
+        return False
+    return True
+
+
+async def clean_up_async(action: Callable[[], Awaitable], error: BaseException) -> None:
+    """Do as `clean_up` does, with an `action` to await."""
+    try:
+        await action()
+    except Exception as second:
+        _add_note(action, second, error)
+
+
+def _add_note(action: Callable, second: Exception, error: BaseException) -> None:
+    name = getattr(action, "__qualname__", repr(action))
+    error.add_note(f"{name}() failed after it: {type(second).__name__}: {second}")
 
 
 @contextmanager
@@ -145,13 +161,21 @@ async def closing_async(connecting) -> AsyncIterator:
     opening = asyncio.ensure_future(connecting)
     try:
         connection = await asyncio.shield(opening)
-    except asyncio.CancelledError:
-        await (await opening).close()
+    except asyncio.CancelledError as error:
+
+        async def close_once_open():
+            await (await opening).close()
+
+        await clean_up_async(close_once_open, error)
         raise
+    # interrupt() would miss a query that its thread has not begun yet: this stops that one too.
+    cancelled = threading.Event()
     try:
+        await connection.set_progress_handler(cancelled.is_set, STEPS_BETWEEN_LOOKS)
         yield connection
-    except asyncio.CancelledError:
-        await connection.interrupt()
+    except BaseException as error:
+        if isinstance(error, asyncio.CancelledError):
+            cancelled.set()
+        await clean_up_async(connection.close, error)
         raise
-    finally:
-        await connection.close()
+    await connection.close()
