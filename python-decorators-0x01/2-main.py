@@ -18,11 +18,13 @@ def update_and_fail(conn, user_id):
 
 
 before = get_email(1)
-script.update_user_email(user_id=1, new_email="Crawford_Cartwright@hotmail.com")
-print(get_email(1))
 try:
-    update_and_fail(1)
-except RuntimeError as error:
-    print(error)
-print(get_email(1))
-script.update_user_email(1, before)  # put back, so that this can be run again
+    script.update_user_email(user_id=1, new_email="Crawford_Cartwright@hotmail.com")
+    print(get_email(1))
+    try:
+        update_and_fail(1)
+    except RuntimeError as error:
+        print(error)
+    print(get_email(1))
+finally:
+    script.update_user_email(1, before)  # put back, so that this can be run again

@@ -46,10 +46,11 @@ def update_user_email(conn, user_id, new_email):
 
 
 def main():
-    user = connections.get_user_by_id(user_id=1)
+    before = connections.get_user_by_id(user_id=1)
     update_user_email(user_id=1, new_email="Crawford_Cartwright@hotmail.com")
-    print(user, connections.get_user_by_id(user_id=1), sep="\n")
-    update_user_email(user_id=1, new_email=user[2])  # put back, so that this can be run again
+    after = connections.get_user_by_id(user_id=1)
+    update_user_email(user_id=1, new_email=before[2])  # put back, so that this can be run again
+    print(before, after, sep="\n")
 
 
 if __name__ == "__main__":

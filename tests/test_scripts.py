@@ -3,13 +3,14 @@
 import contextlib
 import os
 import re
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
 
 import mysql.connector
 import pytest
-from conftest import ROOT, SETTINGS, run_python
+from conftest import ROOT, SETTINGS, USERS, run_python
 
 import seed
 
@@ -86,6 +87,24 @@ def test_script_piped_to_head_ends_without_a_complaint(script, clone, embedded):
     assert len(reader.stdout.splitlines()) == 1
     assert "Traceback" not in reader.stderr
     assert "roken" not in reader.stderr  # BrokenPipeError, or its text
+
+
+@pytest.mark.parametrize("program", ["2-transactional.py", "2-main.py"])
+def test_user_is_put_back_even_if_nobody_reads_what_is_printed(program, users_db):
+    before = users_db.read_bytes()
+    reading, writing = os.pipe()
+    os.close(reading)
+    subprocess.run(
+        [sys.executable, "-u", ROOT / "python-decorators-0x01" / program],
+        cwd=users_db.parent,
+        stdout=writing,
+        stderr=subprocess.DEVNULL,
+        check=False,
+    )
+    os.close(writing)
+    with contextlib.closing(sqlite3.connect(users_db)) as connection:
+        assert connection.execute("SELECT name, email, age FROM users").fetchall() == USERS
+    assert users_db.read_bytes() != before  # so it was changed, and changed back
 
 
 def test_broken_pipe_reaches_the_caller_of_batch_processing(clone, embedded):
