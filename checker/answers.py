@@ -1,0 +1,269 @@
+"""Finding answers and their files, and reading them without running them."""
+
+import ast
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+from checker.exercises import EXERCISES, TOPIC_FOLDERS, Exercise
+from checker.sandbox import FOLDERS_LEFT_OUT, MAX_FILE
+
+SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", re.IGNORECASE)
+NO_EXERCISE = re.compile(r"(^|[-_])main\.py$|^test|^__", re.IGNORECASE)
+ENVIRONMENT = re.compile(r"(?:getenv|environ(?:\.get)?|config|env)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]")
+# What a setting means, by its name, and what it gets; the first that fits.
+SETTINGS = (
+    (r"HOST|SERVER|URL", "127.0.0.1"),
+    (r"PORT", "3306"),
+    (r"PASS|PWD|SECRET", "checked"),
+    (r"FILE|PATH|SQLITE", None),
+    (r"USER", "checked"),
+    (r"(DB|DATABASE|MYSQL|SCHEMA)", "ALX_prodev"),
+    (r"NAME", "ALX_prodev"),
+)
+MASK = "********"
+
+
+@dataclass
+class Answer:
+    """A folder with somebody's answers; `root` is what is copied, `topics` what is asked for."""
+
+    root: Path
+    name: str
+    topics: frozenset[str]
+
+    def find(self, exercise: Exercise) -> Path | None:
+        """The exercise's file: by the course's name, else by one that says the same."""
+        places = self._folders(exercise.topic)
+        for folder in places:
+            if (path := folder / exercise.file).is_file():
+                return path
+        pattern = re.compile(exercise.also)
+        taken = {other.file.lower() for other in EXERCISES} - {exercise.file.lower()}
+        for folder in places:
+            for path in sorted(folder.glob("*.py")):
+                plain = re.sub(r"^\d+|[^a-z]", "", path.stem.lower())
+                if NO_EXERCISE.search(path.name) or path.name.lower() in taken:
+                    continue
+                if pattern.fullmatch(plain):
+                    return path
+        return None
+
+    def _folders(self, topic: str) -> list[Path]:
+        inside = [self.root, *_subfolders(self.root)]
+        own = [f for f in inside if re.search(TOPIC_FOLDERS[topic], f.name, re.IGNORECASE)]
+        others = [f for f in inside if not _topic_of(f)]
+        return own + others
+
+    @cached_property
+    def sources(self) -> dict[Path, str]:
+        """The text of every Python file, by its path."""
+        return {path: read_source(path) for path in _python_files(self.root)}
+
+    @cached_property
+    def secrets(self) -> list[str]:
+        """What must never be shown: passwords and keys in the code or in a .env file."""
+        found = set()
+        for text in self.sources.values():
+            found |= set(_secrets(text))
+        for path in [*self.root.glob(".env*"), *self.root.glob("*/.env*")]:
+            for line in read_source(path).splitlines():
+                name, _, value = line.partition("=")
+                if SECRET_NAME.search(name) and value.strip():
+                    found.add(value.strip().strip("'\""))
+        return sorted((s for s in found if len(s) >= 3), key=len, reverse=True)
+
+    def mask(self, text: str) -> str:
+        """Hide the secrets in a text that somebody will read."""
+        for secret in self.secrets:
+            text = text.replace(secret, MASK)
+        return text
+
+    def drivers(self) -> list[str]:
+        """The MySQL drivers that the code mentions; mysql.connector stands behind the others."""
+        text = "\n".join(self.sources.values())
+        named = [name for name in ("pymysql", "MySQLdb") if name.lower() in text.lower()]
+        return ["mysql.connector", *named] if named or "mysql" in text.lower() else []
+
+    def settings(self) -> dict[str, str]:
+        """A value for each environment variable that the code asks for."""
+        found = {}
+        for text in self.sources.values():
+            for name in ENVIRONMENT.findall(text):
+                for pattern, value in SETTINGS:
+                    if re.search(pattern, name, re.IGNORECASE):
+                        if value is not None:
+                            found[name] = value
+                        break
+        return found
+
+    def declared_packages(self) -> str:
+        """The text of the requirements files, in lower case."""
+        files = [*self.root.glob("*requirements*.txt"), *self.root.glob("*/*requirements*.txt")]
+        return "\n".join(read_source(path) for path in files).lower()
+
+
+class Source:
+    """One file's text, for finding the line of something."""
+
+    def __init__(self, path: Path, text: str):
+        self.path, self.text, self.error = path, text, None
+        try:
+            self.tree = ast.parse(text, filename=path.name)
+        except (SyntaxError, ValueError) as error:
+            self.tree, self.error = ast.Module([], []), error
+
+    def is_empty(self) -> bool:
+        body = [node for node in self.tree.body if not _is_docstring(node)]
+        return self.error is None and not body
+
+    def line_of(self, *names: str) -> int | None:
+        """The line where the first of these functions or classes is defined; patterns are allowed."""
+        for name in names:
+            for node in ast.walk(self.tree):
+                kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+                if isinstance(node, kinds) and re.fullmatch(name, node.name):
+                    return node.lineno
+        return None
+
+    def line_of_call(self, *names: str) -> int | None:
+        """The line of the first call of a method or function of one of these names."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                function = node.func
+                name = getattr(function, "attr", getattr(function, "id", None))
+                if name in names:
+                    return node.lineno
+        return None
+
+
+def find_answers(path: Path) -> tuple[list[Answer], bool]:
+    """The answer at `path`, or those in the folders below it; and whether `path` is one itself.
+
+    Raises FileNotFoundError if there is none.
+    """
+    path = path.resolve()
+    if path.is_file():
+        path = path.parent
+    if not path.is_dir():
+        raise FileNotFoundError(f"no such folder: {path}")
+    if answer := _answer_at(path):
+        return [answer], True
+    found = []
+    for folder in _subfolders(path):
+        inner = _first_answer(folder, depth=3)
+        # A folder without any exercise is an answer, too: one in which everything is missing.
+        root = inner.root if inner else folder
+        topics = inner.topics if inner else frozenset()
+        found.append(Answer(root, folder.name, topics))
+    if not any(answer.topics for answer in found):
+        if len(found) != 1:
+            raise FileNotFoundError(f"no exercise in {path}: expected folders such as python-generators-0x00")
+    if len(found) == 1 and found[0].topics:
+        return found, True
+    return found, False
+
+
+def _answer_at(folder: Path) -> Answer | None:
+    topics = {t for inner in _subfolders(folder) for t in _topic_of(inner) if _has_exercise(inner)}
+    if topics:
+        return Answer(folder, folder.name, frozenset(topics))
+    if not _has_exercise(folder):
+        return None
+    if own := _topic_of(folder):
+        # One topic's folder alone: what its scripts need may stand a folder up, as seed.py does.
+        has_seed = (folder.parent / "seed.py").is_file()
+        root = folder.parent if has_seed else folder
+        return Answer(root, folder.name, frozenset(own))
+    topics = {
+        e.topic for e in EXERCISES if Answer(folder, folder.name, frozenset()).find(e) is not None
+    }
+    return Answer(folder, folder.name, frozenset(topics))
+
+
+def _first_answer(folder: Path, depth: int) -> Answer | None:
+    if answer := _answer_at(folder):
+        return answer
+    if depth:
+        for inner in _subfolders(folder):
+            if answer := _first_answer(inner, depth - 1):
+                return answer
+    return None
+
+
+def _topic_of(folder: Path) -> list[str]:
+    name = folder.name
+    return [t for t, pattern in TOPIC_FOLDERS.items() if re.search(pattern, name, re.IGNORECASE)]
+
+
+def _has_exercise(folder: Path) -> bool:
+    """Tell whether a folder itself holds an exercise's file."""
+    names = {path.name.lower() for path in folder.glob("*.py")}
+    return any(
+        e.file.lower() in names or any(
+            re.fullmatch(e.also, re.sub(r"^\d+|[^a-z]", "", Path(n).stem)) for n in names
+        )
+        for e in EXERCISES
+    ) or (bool(_topic_of(folder)) and bool(names))  # fmt: skip
+
+
+def _subfolders(folder: Path) -> list[Path]:
+    if not folder.is_dir():
+        return []
+    return sorted(
+        f for f in folder.iterdir()
+        if f.is_dir() and not f.is_symlink() and not f.name.startswith(".")
+        and f.name not in FOLDERS_LEFT_OUT
+    )  # fmt: skip
+
+
+def _python_files(root: Path) -> Iterator[Path]:
+    for folder, folders, files in os.walk(root):
+        folders[:] = sorted(f for f in folders if f not in FOLDERS_LEFT_OUT and f[0] != ".")
+        for name in sorted(files):
+            path = Path(folder) / name
+            if name.endswith(".py") and path.is_file() and path.stat().st_size <= MAX_FILE:
+                yield path
+
+
+def read_source(path: Path) -> str:
+    """The text of a file as Python would read it, or as near to it as possible."""
+    try:
+        return path.read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
+        return ""
+
+
+def _secrets(text: str) -> Iterator[str]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        for match in re.finditer(r"(\w+)['\"]?\s*[:=]\s*['\"]([^'\"\n]+)['\"]", text):
+            if SECRET_NAME.search(match[1]):
+                yield match[2]
+        return
+    for node in ast.walk(tree):
+        pairs = []
+        if isinstance(node, ast.keyword) and node.arg:
+            pairs = [(node.arg, node.value)]
+        elif isinstance(node, ast.Assign):
+            pairs = [(ast.unparse(target), node.value) for target in node.targets]
+        elif isinstance(node, ast.Dict):
+            pairs = [(k.value, v) for k, v in zip(node.keys, node.values, strict=True)
+                     if isinstance(k, ast.Constant) and isinstance(k.value, str)]  # fmt: skip
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            # os.getenv("DB_PASSWORD", "a default")
+            pairs = [(str(node.args[0].value), value) for value in node.args[1:2]]
+        for name, value in pairs:
+            if SECRET_NAME.search(name):
+                alternatives = value.values if isinstance(value, ast.BoolOp) else [value]
+                for constant in alternatives:
+                    if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+                        yield constant.value
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

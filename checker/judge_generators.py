@@ -1,0 +1,271 @@
+"""Exercises 1 to 4 and the seed: facts and the server's evidence to results."""
+
+import re
+
+from checker.databases import small_users
+from checker.judge import Judge, compare_rows, count, same_row, short, told
+
+# Of the large table's bytes; what a socket and the driver buffer is far below, fetchall is all of it.
+LAZY_SHARE = 0.5
+
+
+def judge_stream(judge: Judge) -> bool:
+    users = judge.evidence("imported", "user_data") or []
+    line = judge.source.line_of(r"stream_?users?\w*")
+    if judge.seen("rows") and not judge.crashed("rows", "rows", "stream_users()"):
+        difference = compare_rows(judge.fact("rows"), users, "users")
+        judge.check("rows", not difference, difference, line)
+    _closed(judge, "rows done", "reading to the end")
+    _laziness(judge, "stream_users()", line)
+    _fault(judge, "stream_users()", line)
+    return judge.seen("rows")
+
+
+def judge_batches(judge: Judge) -> bool:
+    users = judge.evidence("imported", "user_data") or []
+    line = judge.source.line_of(r"stream\w*batch\w*", r"\w*batch\w*")
+    _chunks(judge, users, "batches", "batch", line)
+    what = "batch_processing()"
+    line_of_processing = judge.source.line_of(r"batch_?process\w*", r"\w*process\w*")
+    if judge.seen("processing"):
+        if not judge.crashed("filter", "processing", what):
+            said = _compare_filter(judge, users)
+            judge.check("filter", not said, said, line_of_processing)
+    else:
+        judge.check("filter", False, "there is no function batch_processing")
+    _closed(judge, "processing done", what)
+    _laziness(judge, "stream_users_in_batches()", line)
+    _fault(judge, what, line)
+    _offset(judge)
+    return judge.seen("batches of 10") or judge.seen("processing")
+
+
+def judge_pages(judge: Judge) -> bool:
+    users = judge.evidence("imported", "user_data") or []
+    line = judge.source.line_of(r"lazy\w*")
+    _chunks(judge, users, "pages", "page", line)
+    pages = judge.fact("pages of 10")
+    if isinstance(pages, list):
+        rows = [row for page in pages if isinstance(page, list) for row in page]
+        ordered = len(rows) == len(users) and all(map(same_row, rows, users))
+        chosen = any(re.search(r"order\s+by", q, re.IGNORECASE) for q in _queries(judge, "pages of 10 done"))
+        whole = judge.results.get("rows")
+        judge.check("order", (whole is not None and whole.passed) and (ordered or chosen),
+                    "the pages do not follow each other as the table's rows do", line)  # fmt: skip
+    if judge.seen("single page"):
+        if not judge.crashed("single page", "single page", "paginate_users(10, 20)"):
+            page, beyond = judge.fact("single page"), judge.fact("single page", "beyond")
+            said = compare_rows(page, users[20:30], "rows of the third page")
+            chosen = any(re.search(r"order\s+by", q, re.IGNORECASE) for q in _queries(judge, "single page done"))
+            if chosen and isinstance(page, list) and len(page) == 10:
+                said = ""
+            if not said and beyond:
+                said = f"a page beyond the last row has {len(beyond)} rows"
+            judge.check("single page", not said, said, judge.source.line_of(r"\w*paginate_users"))
+    else:
+        judge.check("single page", False, "there is no function paginate_users")
+    _laziness(judge, "lazy_paginate()", line)
+    _fault(judge, "lazy_paginate()", line)
+    _offset(judge)
+    return judge.seen("pages of 10")
+
+
+def judge_ages(judge: Judge) -> bool:
+    users = judge.evidence("imported", "user_data") or []
+    ages = sorted(row[3] for row in users)
+    line = judge.source.line_of(r"stream\w*age\w*")
+    if judge.seen("ages") and not judge.crashed("ages", "ages", "stream_user_ages()"):
+        found = judge.fact("ages")
+        numbers = isinstance(found, list) and all(isinstance(a, int | float) for a in found)
+        if not numbers:
+            first = found[0] if isinstance(found, list) and found else found
+            judge.check("ages", False, f"expected numbers such as {ages[0]:g}, got {short(first)}", line)
+        else:
+            said = f"expected {len(ages)} ages, got {len(found)}" if len(found) != len(ages) else "not the ages of the table"
+            judge.check("ages", sorted(found) == ages, said, line)
+        _closed(judge, "ages done", "reading to the end")
+    elif not judge.seen("ages"):
+        judge.check("ages", False, "there is no generator stream_user_ages")
+    _average(judge, ages)
+    _laziness(judge, "stream_user_ages()", line)
+    _fault(judge, "the average", judge.source.line_of(r"\w*(average|avg)\w*"))
+    return judge.seen("ages") or judge.seen("average")
+
+
+def _average(judge: Judge, ages: list) -> None:
+    line = judge.source.line_of(r"\w*(average|avg|mean)\w*")
+    if not judge.seen("average"):
+        judge.check("average", False, "there is no function that gives the average age")
+        return
+    if not judge.crashed("average", "average", "the average"):
+        expected = sum(ages) / len(ages) if ages else 0.0
+        said = f"{judge.fact('average', 'printed so far') or ''} {judge.fact('average', 'given')}"
+        numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", said)]
+        near = any(abs(number - expected) < 0.0501 for number in numbers)
+        came = f"{numbers[-1]:g}" if numbers else "nothing"
+        judge.check("average", near, f"expected {expected:.2f}, got {came}", line)
+    _closed(judge, "average done", "the average")
+    averaging = [q for q in _queries(judge, "average done") if re.search(r"\bavg\s*\(", q, re.IGNORECASE)]
+    judge.check("no AVG", not averaging, f"the server was asked: {short(averaging[:1])}", line)
+    if judge.seen("kept ages") and not judge.error("kept ages") and judge.fact("kept ages", "read"):
+        kept, read = judge.fact("kept ages", "kept"), judge.fact("kept ages", "read")
+        judge.check("no list", kept <= read / 2, f"of {read} ages, {kept} were kept at the same time", line)
+    else:
+        judge.check("no list", True)
+    error = judge.error("average of none")
+    if judge.seen("average of none"):
+        said = f"with an empty table it raised {told(error)}" if error else ""
+        mild = error is not None and error["type"] in ("ValueError", "StatisticsError")
+        judge.check("empty", error is None or mild, said, line)
+
+
+def _chunks(judge: Judge, users: list, plural: str, one: str, line: int | None) -> None:
+    """Batches and pages: all rows, in lists of the right sizes."""
+    for size in (10, 19, 1):
+        step = f"{plural} of {size}"
+        if not judge.seen(step):
+            continue
+        if judge.crashed("rows", step, f"asking for {step}"):
+            return
+        chunks = judge.fact(step)
+        if not isinstance(chunks, list) or not all(isinstance(c, list) for c in chunks):
+            first = chunks[0] if isinstance(chunks, list) and chunks else chunks
+            judge.check("sizes", False, f"expected {plural} as lists of rows, got {short(first)}", line)
+            if isinstance(chunks, list):
+                difference = compare_rows(chunks, users, "users")
+                judge.check("rows", not difference, difference, line)
+            return
+        rows = [row for chunk in chunks for row in chunk]
+        difference = compare_rows(rows, users, "users")
+        judge.check("rows", not difference, f"in {step}: {difference}", line)
+        sizes = [len(chunk) for chunk in chunks]
+        right = all(s == size for s in sizes[:-1]) and all(0 < s <= size for s in sizes[-1:])
+        shown = ", ".join(map(str, sizes[-3:]))
+        judge.check("sizes", right and bool(sizes), f"of {step}, the last had the sizes {shown}", line)
+        _closed(judge, f"{step} done", "reading to the end")
+
+
+def _compare_filter(judge: Judge, users: list) -> str:
+    """What batch_processing printed or gave, in any form: it is known by the emails."""
+    shown = f"{judge.fact('processing', 'printed')} {judge.fact('processing', 'given')}"
+    emails = {row[2] for row in users if row[2] in shown}
+    names = {row[2] for row in users if re.search(rf"{re.escape(row[1])}(?!\d)", shown)}
+    ids = {row[2] for row in users if row[0] in shown}
+    found = max(emails, names, ids, key=len)
+    expected = {row[2] for row in users if row[3] > 25}
+    young = found - expected
+    if young:
+        ages = sorted({row[3] for row in users if row[2] in young})
+        return f"it gave users of age {ages[0]:g}, too"
+    if missing := len(expected - found):
+        return f"{missing} of the {len(expected)} users older than 25 are missing"
+    return ""
+
+
+def _queries(judge: Judge, mark: str) -> list[str]:
+    return judge.evidence(mark, "queries") or []
+
+
+def _closed(judge: Judge, mark: str, what: str) -> None:
+    before, now = judge.evidence("imported", "open"), judge.evidence(mark, "open")
+    if now is None:
+        return
+    line = judge.source.line_of_call("connect", "connect_to_prodev", "connect_db")
+    said = f"after {what}, {count(now - before, 'connection')} stayed open on the server"
+    judge.check("closed", now <= before, said, line)
+
+
+def _laziness(judge: Judge, what: str, line: int | None) -> None:
+    step = judge.run.facts.get("first")
+    if step is None:
+        return
+    rows_or_error = judge.error("first")
+    if rows_or_error:
+        judge.check("lazy", False, f"{what} raised {told(rows_or_error)} on a large table", line)
+        return
+    total = judge.evidence("grow", "bytes") or 1
+    start = judge.evidence("before first", "sent")
+    first = judge.evidence("first", "sent")
+    called = judge.evidence("grow", "sent")
+    sent = max(first - start, first - called)
+    share = min(1.0, sent / total)
+    if not judge.fact("first", "iterator"):
+        judge.check("lazy", False, f"{what} gives a {judge.fact('first', 'kind')}, not a generator", line)
+    fetch = judge.source.line_of_call("fetchall") or line
+    said = f"after one next(), the server had sent {share:.0%} of the whole table"
+    judge.check("lazy", share < LAZY_SHARE, said, fetch)
+    before, stopped = judge.evidence("imported", "open"), judge.evidence("stopped", "open")
+    error = judge.error("stopped")
+    if error:
+        judge.check("stop early", False, f"a consumer that stops early gets {told(error)}", line)
+    elif stopped is not None:
+        said = f"a consumer stopped after two items, and {count(stopped - before, 'connection')} stayed open"
+        judge.check("stop early", stopped <= before, said, line)
+
+
+def _fault(judge: Judge, what: str, line: int | None) -> None:
+    if judge.seen("fault"):
+        said = f"the table was gone, and {what} ended as if there were no users"
+        line = judge.source.line_of_call("print") if not line else line
+        judge.check("errors", judge.error("fault") is not None, said, line)
+
+
+def _offset(judge: Judge) -> None:
+    queries = _queries(judge, "second")
+    pages = [q for q in queries if re.search(r"\boffset\b|limit\s+\d+\s*,", q, re.IGNORECASE)]
+    unordered = [q for q in pages if not re.search(r"order\s+by", q, re.IGNORECASE)]
+    judge.check("order by", not unordered, f"the server was asked: {unordered[0] if unordered else ''}")
+
+
+def judge_seed(judge: Judge) -> bool:
+    found = judge.fact("functions", "found") or []
+    line = judge.source.line_of
+    if len(found) < 5:
+        return False
+    for run in ("first", "second"):
+        for name, needed in (("database", "connect_to_prodev"), ("table", "create_table"), ("rows", "insert_data")):
+            error = judge.error(f"{run} run")
+            if error and needed not in (judge.fact(f"{run} run", "done") or []):
+                check = name if run == "first" else "twice"
+                judge.crashed(check, f"{run} run", f"the {run} run")
+                break
+    names = judge.evidence("first run", "databases") or []
+    judge.check("database", any(n.lower() == "alx_prodev" for n in names),
+                f"the databases are {', '.join(names) or 'none'}", line("create_database"))  # fmt: skip
+    _columns(judge, line("create_table"))
+    expected = [list(row) for row in small_users()]
+    stored = judge.evidence("first run", "user_data") or []
+    said = f"of {len(expected)} rows, {len(stored)} are stored and committed"
+    judge.check("rows", len(stored) == len(expected), said, line("insert_data"))
+    by_email = {row[2]: row for row in stored}
+    wrong = [row for row in expected if by_email.get(row[2], row)[1:] != row[1:]]
+    said = f"expected {short(wrong[0][1:])}, stored is {short(by_email[wrong[0][2]][1:])}" if wrong else ""
+    judge.check("values", bool(stored) and not wrong, said or "nothing is stored", line("insert_data"))
+    again = judge.evidence("second run", "user_data")
+    if again is not None:
+        said = f"after a second run there are {len(again)} rows instead of {len(stored)}"
+        judge.check("twice", len(again) == len(stored) and bool(stored), said, line("insert_data"))
+    said = "Table user_data created successfully" in (judge.fact("first run", "table said") or "")
+    judge.check("said", said, "it printed something else, or nothing", line("create_table"))
+    return True
+
+
+def _columns(judge: Judge, line: int | None) -> None:
+    columns = judge.evidence("first table", "columns")
+    if columns is None:
+        return
+    missing = [name for name in ("user_id", "name", "email", "age") if name not in columns]
+    key = columns.get("user_id", {}).get("key")
+    if missing:
+        judge.check("table", False, f"user_data has no column {' and '.join(missing)}", line)
+    else:
+        judge.check("table", key == "PRI", "user_id is not the primary key", line)
+
+
+JUDGE = {
+    "seed": judge_seed,
+    "1": judge_stream,
+    "2": judge_batches,
+    "3": judge_pages,
+    "4": judge_ages,
+}

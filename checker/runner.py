@@ -1,0 +1,290 @@
+"""Answers side by side: for each exercise a scratch folder, a child, the evidence, a verdict."""
+
+import contextlib
+import os
+import queue
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from checker import databases, judge_context, judge_decorators, judge_generators, sandbox
+from checker.answers import Answer, Source, read_source
+from checker.exercises import GENERATORS, Exercise
+from checker.judge import CHECKER, MISSING, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
+from checker.proxy import CountingProxy
+
+JUDGE = {**judge_generators.JUDGE, **judge_decorators.JUDGE, **judge_context.JUDGE}
+SECONDS = 20.0
+MAX_SERVERS = 8
+SETTLE, POLL = 0.6, 0.01
+WATCHED = frozenset({"before first", "first", "second"})  # a moment in which a stream is half read
+
+
+@dataclass(frozen=True)
+class Task:
+    answer: Answer
+    exercise: Exercise
+
+
+def check_answers(
+    answers: list[Answer],
+    exercises: list[Exercise],
+    *,
+    seconds: float = SECONDS,
+    jobs: int | None = None,
+    progress: Callable[[Task, Verdict], None] = lambda *_: None,
+) -> dict[int, list[Verdict]]:
+    """Check every exercise of every answer; return the verdicts by the answer's place in the list."""
+    tasks = [Task(answer, exercise) for answer in answers for exercise in exercises]
+    jobs = jobs or os.cpu_count() or 1
+    wanted = sum(_wants_server(task) for task in tasks)
+    reason = databases.why_no_server() if wanted else None
+    count = 0 if reason else min(jobs, MAX_SERVERS, (wanted + 4) // 5)
+    found: dict[int, dict[str, Verdict]] = {number: {} for number in range(len(answers))}
+    numbers = {id(answer): number for number, answer in enumerate(answers)}
+    with databases.servers(count) as servers, ThreadPoolExecutor(jobs) as pool:
+        free: queue.Queue = queue.Queue()
+        for server in servers:
+            free.put(server)
+        checker = _Checker(free, reason or "", seconds)
+        # Those that want a server first, so that the others fill the time they wait for one.
+        tasks.sort(key=lambda task: (numbers[id(task.answer)], not _wants_server(task)))
+        running = {pool.submit(checker.check, task): task for task in tasks}
+        try:
+            for done in as_completed(running):
+                task, verdict = running[done], done.result()
+                found[numbers[id(task.answer)]][task.exercise.number] = verdict
+                progress(task, verdict)
+        except BaseException:
+            pool.shutdown(wait=True, cancel_futures=True)
+            raise
+    return {n: [verdicts[e.number] for e in exercises] for n, verdicts in found.items()}
+
+
+def _wants_server(task: Task) -> bool:
+    file = task.answer.find(task.exercise)
+    if file is None:
+        return False
+    if task.exercise.uses_server:
+        return True
+    beside = [text for path, text in task.answer.sources.items() if path.parent == file.parent]
+    return any(re.search(r"\bmysql|MySQLdb", text) for text in beside)
+
+
+class _Checker:
+    def __init__(self, free: queue.Queue, no_server: str, seconds: float):
+        self._free, self._no_server, self._seconds = free, no_server, seconds
+
+    def check(self, task: Task) -> Verdict:
+        """The verdict on one exercise. Whatever goes wrong here is told as CHECKER, never raised."""
+        started = time.monotonic()
+        try:
+            verdict = self._check(task)
+        except Exception:
+            said = "the checker failed: " + traceback.format_exc(limit=-4)
+            verdict = Verdict(task.exercise, CHECKER, said)
+        verdict.seconds = time.monotonic() - started
+        return _masked(verdict, task.answer)
+
+    def _check(self, task: Task) -> Verdict:
+        answer, exercise = task.answer, task.exercise
+        file = answer.find(exercise)
+        if file is None and answer.topics and exercise.topic not in answer.topics:
+            return Verdict(exercise, SKIPPED, "this answer has no folder for it")
+        if file is None:
+            said = f"there is no file {exercise.file}"
+            return Verdict(exercise, MISSING, said, "Each exercise has a file of its own; the task names it.")
+        place = file.relative_to(answer.root).as_posix()
+        source = Source(file, read_source(file))
+        if source.error:
+            line = getattr(source.error, "lineno", None)
+            said = f"Python cannot read the file: {getattr(source.error, 'msg', source.error)}"
+            hint = "Look at that line, and at the one before it: a bracket, a colon, the indentation?"
+            return Verdict(exercise, SYNTAX, said, hint, f"{place}:{line}" if line else place)
+        if source.is_empty():
+            return Verdict(exercise, MISSING, "the file holds no code", place=place)
+        if not _wants_server(task):
+            return self._run(task, file, place, source, None)
+        if self._no_server:
+            return Verdict(exercise, SKIPPED, self._no_server, place=place)
+        server = self._free.get()
+        try:
+            return self._run(task, file, place, source, server)
+        finally:
+            self._free.put(server)
+
+    def _run(self, task: Task, file: Path, place: str, source: Source, server) -> Verdict:
+        answer, exercise = task.answer, task.exercise
+        with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
+            root, home = folder / "answer", folder / "home"
+            home.mkdir()
+            sandbox.copy_answer(answer.root, root)
+            copied = root / place
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copied.write_bytes(file.read_bytes())
+            users_db = copied.parent / "users.db"
+            _put_data(answer, exercise, root, users_db)
+            proxy = None
+            if server is not None:
+                server.reset(tables=exercise.number != "seed")
+                if exercise.number != "seed":
+                    server.prepare("alx_prodev")  # for who writes it so, and chooses it by USE
+                proxy = stack.enter_context(contextlib.closing(
+                    CountingProxy(folder / "mysql.sock", server.socket)))  # fmt: skip
+            evidence = Evidence(exercise, server, proxy, users_db)
+            order = {
+                "topic": exercise.observer,
+                "exercise": exercise.number,
+                "file": str(copied),
+                "root": str(root),
+                "users_db": str(users_db),
+                "drivers": answer.drivers(),
+                "mysql": proxy and {
+                    "socket": str(proxy.path),
+                    "user": databases.CLIENT,
+                    "password": databases.CLIENT,
+                },
+                "limits": {
+                    "RLIMIT_CORE": 0,
+                    "RLIMIT_FSIZE": sandbox.FILE_SIZE,
+                    "RLIMIT_AS": sandbox.MEMORY,
+                    "RLIMIT_CPU": int(self._seconds) + 10,
+                },
+            }  # fmt: skip
+            run = sandbox.run_child(
+                order, copied.parent, _environment(answer, home, proxy), self._seconds, evidence.answer
+            )
+            if server is not None:
+                server.end_connections()
+        judge = Judge(exercise, run, source, place)
+        needs_found = JUDGE[exercise.number](judge)
+        judge.judge_import()
+        return judge_verdict(judge, answer, needs_found)
+
+
+class Evidence:
+    """What the parent sees for itself at the moments that the child marks, and does at its wish."""
+
+    def __init__(self, exercise: Exercise, server, proxy: CountingProxy | None, users_db: Path):
+        self._exercise, self._server, self._proxy = exercise, server, proxy
+        self._users_db = users_db
+        self._baseline = 0
+
+    def answer(self, message: dict, run: sandbox.Run) -> dict:
+        """Serve a mark or a wish of the child."""
+        if "mark" in message:
+            run.evidence.setdefault(str(message["mark"]), self._look(str(message["mark"])))
+        elif self._server is not None:
+            self._grant(message, run)
+        return {"ok": True}
+
+    def _grant(self, message: dict, run: sandbox.Run) -> None:
+        wish = message["wish"]
+        if wish == "database" and self._exercise.number != "seed":
+            self._server.prepare(str(message.get("name")))
+        elif wish == "grow":
+            form = "narrow" if self._exercise.number == "4" else "wide"
+            size = self._server.grow(form)
+            run.evidence["grow"] = {"bytes": size, "sent": self._proxy.sent}
+        elif wish == "empty":
+            self._server.empty()
+        elif wish == "gone":
+            self._server.remove()
+        elif wish == "no database":
+            self._server.reset(tables=False)
+
+    def _look(self, mark: str) -> dict:
+        seen: dict = {}
+        if self._proxy is not None:
+            self._settle(mark)
+            seen |= {"sent": self._proxy.sent, "open": self._proxy.connections()}
+            seen["queries"] = self._server.queries()
+            if mark == "imported":
+                self._baseline = seen["open"]
+            if self._exercise.number == "seed":
+                seen["columns"] = self._server.columns()
+                names = [name for (name,) in self._server.run("SHOW DATABASES")]
+                seen["databases"] = [n for n in names if n.lower() not in databases.SYSTEM]
+            if mark in ("imported", "first run", "second run"):
+                seen["user_data"] = self._server.rows()
+        if self._exercise.topic != GENERATORS:
+            seen["users"] = databases.read_sqlite(self._users_db, "users")
+        elif self._exercise.number == "seed" and not seen.get("user_data"):
+            seen["user_data"] = databases.read_sqlite(self._users_db, "user_data")
+        return seen
+
+    def _settle(self, mark: str) -> None:
+        """Wait until closed connections are seen to be closed, and bytes on their way have arrived."""
+        deadline = time.monotonic() + SETTLE
+        if mark in WATCHED:
+            sent = -1
+            while sent != self._proxy.sent and time.monotonic() < deadline:
+                sent = self._proxy.sent
+                time.sleep(3 * POLL)
+        else:
+            while self._proxy.connections() > self._baseline and time.monotonic() < deadline:
+                time.sleep(POLL)
+
+
+def _put_data(answer: Answer, exercise: Exercise, root: Path, users_db: Path) -> None:
+    """Put users.db and user_data.csv where a script of the answer may look for them."""
+    text = databases.csv_text(_csv_header(answer))
+    folders = {root, users_db.parent, *(f for f in root.iterdir() if f.is_dir())}
+    for folder in folders:
+        (folder / "user_data.csv").write_text(text, encoding="utf-8")
+        if exercise.number != "seed":
+            databases.make_users_db(folder / "users.db")
+
+
+def _csv_header(answer: Answer) -> list[str]:
+    """The columns of the answer's own CSV file; else those its code asks for.
+
+    The course's file has no user_id; answers that read one were written for another.
+    """
+    own = sorted([*answer.root.glob("user_data.csv"), *answer.root.glob("*/user_data.csv")])
+    for path in own:
+        line = read_source(path).partition("\n")[0]
+        names = [name.strip().strip('"') for name in line.split(",")]
+        if {"name", "email", "age"} <= {name.lower() for name in names} and len(names) <= 5:
+            return names
+    text = "\n".join(t for p, t in answer.sources.items() if p.name == "seed.py")
+    wants_id = re.search(r"(\[|get\()\s*['\"]user_id['\"]", text)
+    makes_id = re.search(r"uuid\.?\w*\s*\(|\buuid[45]\b", text)
+    if makes_id and not wants_id:
+        return ["name", "email", "age"]
+    return ["user_id", "name", "email", "age"]
+
+
+def _environment(answer: Answer, home: Path, proxy: CountingProxy | None) -> dict[str, str]:
+    """Nothing of the user's environment but where programs are; and what the code asks for."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # A C library that is called past the redirection finds our server, or nothing.
+        "MYSQL_UNIX_PORT": str(proxy.path) if proxy else str(home / "none.sock"),
+        "MYSQL_HOME": str(home),
+    }
+    return answer.settings() | environment
+
+
+def _masked(verdict: Verdict, answer: Answer) -> Verdict:
+    verdict.said = answer.mask(verdict.said)
+    verdict.results = [r._replace(said=answer.mask(r.said)) for r in verdict.results]
+    return verdict
+
+
+def failures(verdicts: list[Verdict]) -> Iterator[Verdict]:
+    """The verdicts that keep an answer from being right."""
+    return (v for v in verdicts if v.verdict != "PASS" and not is_not_asked(v))
+
+
+def is_not_asked(verdict: Verdict) -> bool:
+    """Tell whether the exercise belongs to a topic of which the answer has nothing."""
+    return verdict.verdict == SKIPPED and verdict.said == "this answer has no folder for it"
