@@ -43,6 +43,7 @@ OPTIONS = (
 NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
 AGES = (25, 26, 40, 41, 18, 67, 33, 52, 90, 29, 24, 45, 71)
 SMALL = 57
+STRANGER = ("99999999-0000-4000-8000-000000000001", "Somebody Else", "else@checker.example", 44)
 LARGE_ROWS = {"wide": 8_000, "narrow": 60_000}
 WIDE = 220  # characters of a name and of an email in the large table
 SETTLE_SECONDS = 1.5
@@ -105,7 +106,7 @@ class Database:
     def __init__(self, server: Server):
         import mysql.connector
 
-        self.server, self.socket = server, server.socket
+        self.server, self.socket, self.error = server, server.socket, mysql.connector.Error
         self.admin = mysql.connector.connect(
             unix_socket=str(server.socket),
             user=server.user,
@@ -189,8 +190,11 @@ class Database:
         """What is committed in the answer's user_data: user_id, name, email, age."""
         for name in self.databases_with_users():
             columns = "user_id, name, email, age"
-            found = self.run(f"SELECT {columns} FROM `{name}`.user_data ORDER BY user_id LIMIT 2000")
-            return [[*row[:3], float(row[3])] for row in found]
+            try:
+                sql = f"SELECT {columns} FROM `{name}`.user_data ORDER BY user_id LIMIT 2000"
+                return [[*map(_text, row[:3]), float(row[3] or 0)] for row in self.run(sql)]
+            except (self.error, ValueError):  # a table of other columns, or of other types
+                return []
         return []
 
     def databases_with_users(self) -> list[str]:
@@ -199,6 +203,15 @@ class Database:
             " WHERE TABLE_NAME = 'user_data' AND TABLE_TYPE = 'BASE TABLE'"
         )
         return [name for (name,) in found]
+
+    def add_stranger(self) -> None:
+        """Add a row between two runs of a seed, as another user of the table might."""
+        for name in self.databases_with_users():
+            with contextlib.suppress(Exception):  # a table of other columns: then without it
+                self.run(
+                    f"INSERT INTO `{name}`.user_data (user_id, name, email, age) VALUES (%s, %s, %s, %s)",
+                    STRANGER,
+                )
 
     def columns(self) -> dict[str, dict]:
         """The columns of the answer's user_data: type, whether NULL is allowed, key."""
@@ -217,10 +230,11 @@ class Database:
             " AND user_host LIKE %s LIMIT 3000",
             (f"%{CLIENT}%",),
         )
-        return [
-            (text.decode("utf-8", "replace") if isinstance(text, bytes | bytearray) else text)[:500]
-            for (text,) in found
-        ]
+        return [_text(text)[:500] for (text,) in found]
+
+
+def _text(value) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
 
 
 def why_no_server() -> str | None:

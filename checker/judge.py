@@ -70,6 +70,7 @@ class Judge:
     def __init__(self, exercise: Exercise, run: Run, source: Source, file: str):
         self.exercise, self.run, self.source, self.file = exercise, run, source, file
         self.results: dict[str, Result] = {}
+        self.endless = False  # a loop that only the probe ended
 
     def fact(self, step: str, name: str = "value"):
         """What a step showed; None if it did not come so far."""
@@ -174,7 +175,11 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         return verdict
     judge.unobserved()
     verdict.results = judge.in_order()
-    if run.timed_out:
+    if judge.endless:
+        verdict.verdict, verdict.place = TIMEOUT, judge.file
+        verdict.said = "it was still trying after 99 failures"
+        verdict.hint = "What ends your loop if every attempt fails?"
+    elif run.timed_out:
         verdict.verdict = TIMEOUT
         verdict.said = f"it did not end in time, while this was tried: {run.step}"
         verdict.hint = "Look for a loop without an end, or a wait for something that never comes."
@@ -191,11 +196,14 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.place = judge.place_of(failed_import)
         verdict.hint = "Run the file by itself and read the last line of the traceback first."
     elif not needs_found:
-        verdict.verdict = MISSING
         verdict.said = f"the file does not define {' or '.join(exercise.needs)}"
         verdict.hint = "The task names the functions and classes that it asks for."
     elif not verdict.failed:
         verdict.verdict = PASS
+    elif failed_import and "Exception" in failed_import["bases"]:
+        verdict.verdict, verdict.place = CRASH, judge.place_of(failed_import)
+        verdict.said = f"importing the file raised {told(failed_import)}"
+        verdict.hint = "Run the file by itself and read the last line of the traceback first."
     elif verdict.failed[0].crashed or all(result.crashed for result in verdict.failed[:2]):
         verdict.verdict = CRASH
     if verdict.verdict in (WRONG, CRASH) and not verdict.said:

@@ -54,11 +54,7 @@ def judge_concurrent(judge: Judge) -> bool:
         if not judge.seen(step):
             judge.check(check, False, f"there is no async function {name}")
         elif not judge.crashed(check, step, f"{name}()"):
-            value = judge.fact(step)
-            if value is None:  # some print instead
-                printed = judge.fact(step, "printed") or ""
-                value = [user for user in users if user[2] in printed] or None
-            difference = compare_rows(value, expected, "users")
+            difference = compare_rows(judge.fact(step), expected, "users")
             judge.check(check, not difference, f"{name}(): {difference}", line_of(name))
     if "both" in found:
         _both(judge, users, older)

@@ -1,8 +1,10 @@
 """Exercises 5 to 9: facts, and the file users.db as the parent reads it, to results."""
 
+import re
+
 from checker.judge import Judge, compare_rows, count, same_row, short, told
 
-RAISED = "LookupError"
+ENDLESS = 99  # after so many failures the probe's function succeeds, or this would take for ever
 
 
 def judge_log_queries(judge: Judge) -> bool:
@@ -12,21 +14,28 @@ def judge_log_queries(judge: Judge) -> bool:
         for form in ("keyword", "positional"):
             what = f"a call with a {form} argument"
             if judge.crashed("result", form, what):
-                judge.check("logged", judge.fact(form, "query") in (judge.fact(form, "shown") or ""),
-                            f"{what} failed before the SQL was shown", line)  # fmt: skip
+                judge.check("logged", _is_shown(judge, form), f"{what} failed before its SQL was shown", line)
                 continue
             query = judge.fact(form, "query")
             came = judge.fact(form, "got") == query and judge.fact(form, "given") == ["result of", query]
             judge.check("result", came, f"{what} gave {short(judge.fact(form, 'given'))}", line)
-            shown = query in (judge.fact(form, "shown") or "")
+            shown = _is_shown(judge, form)
             judge.check("logged", shown, f"{what} showed no line with its SQL", line)
-            before = query in (judge.fact(form, "before") or "")
+            before = query in (judge.fact(form, "before") or "") or query not in judge.fact(form, "shown")
             judge.check("before", before or not shown, "the line came after the query had run", line)
         judge.judge_raised("raises", "failing", "the decorated function", line)
     judge.judge_wraps("log_queries")
     _demo_rows(judge, "fetch_all_users", judge.evidence("imported", "users"))
     judge.judge_closed("closed", "demo", "fetch_all_users()")
     return judge.seen("decorated")
+
+
+def _is_shown(judge: Judge, form: str) -> bool:
+    """The SQL was printed or logged, or would be once the file's own main has configured logging."""
+    query = judge.fact(form, "query") or "\0"
+    configures = re.search(r"basicConfig|dictConfig|fileConfig|addHandler|setLevel", judge.source.text)
+    hidden = judge.fact(form, "hidden") if configures else ""
+    return query in (judge.fact(form, "shown") or "") or query in (hidden or "")
 
 
 def judge_with_db_connection(judge: Judge) -> bool:
@@ -60,7 +69,7 @@ def judge_with_db_connection(judge: Judge) -> bool:
             said = f"get_user_by_id(user_id=2) gave {short(given)}"
             judge.check("demo rows", same_row(given, _user(users, 2)), said, judge.source.line_of(r"get_user\w*"))
     else:
-        judge.check("demo rows", True)  # the course gives this function; the decorator is the task
+        _no_demo(judge, r"get_user\w*")
     return judge.seen("decorated")
 
 
@@ -90,9 +99,15 @@ def judge_transactional(judge: Judge) -> bool:
             judge.check("demo rows", user[2:3] == ["new@checker.example"], said, judge.source.line_of(r"update\w*"))
         judge.judge_closed("closed", "demo", "update_user_email()")
     else:
-        judge.check("demo rows", True)
-        judge.check("closed", True)
+        _no_demo(judge, r"update_?\w*email\w*")
     return judge.seen("decorated")
+
+
+def _no_demo(judge: Judge, pattern: str) -> None:
+    """The course gives the demo function, so it may be left out; but if it is there, it must work."""
+    line = judge.source.line_of(pattern)
+    said = "the function of that name is no function any more after it was decorated"
+    judge.check("demo rows", line is None, said, line)
 
 
 def _rolled_back(judge: Judge) -> bool:
@@ -110,11 +125,12 @@ def judge_retry(judge: Judge) -> bool:
         said = f"raised {told(error)}" if error else f"gave {short(given)}"
         judge.check("retries", given == result, f"a function that does not fail {said}", line)
         calls = {step: len(judge.fact(step, "events") or []) for step in ("none fails", "two fail", "all fail")}
-        right = calls["none fails"] == 1 and calls["two fail"] == 3 and calls["all fail"] in (3, 4)
+        right = calls["none fails"] == 1 and calls["two fail"] == 3 and calls["all fail"] == 3
         judge.check("attempts", right,
                     f"with retries=3: {calls['none fails']} calls if none fails, {calls['two fail']} if two fail, "
                     f"{calls['all fail']} if all fail", line)  # fmt: skip
         judge.judge_raised("gives up", "all fail", "every attempt", line)
+        judge.endless = calls["all fail"] >= ENDLESS
         error = judge.error("all fail")
         if error and "OperationalError" not in error["bases"] and error["type"] in ("UnboundLocalError", "TypeError"):
             judge.check("gives up", False, f"the caller got {told(error)}", line)
@@ -125,8 +141,6 @@ def judge_retry(judge: Judge) -> bool:
     _demo_rows(judge, "fetch_users_with_retry", judge.evidence("imported", "users"), optional=True)
     if judge.seen("demo"):
         judge.judge_closed("closed", "demo", "fetch_users_with_retry()")
-    else:
-        judge.check("closed", True)
     return judge.seen("decorated")
 
 
@@ -174,8 +188,6 @@ def judge_cache_query(judge: Judge) -> bool:
         ran = [e for e in again if e[0] == "sql" and judge.fact("demo", "query") in e[2]]
         judge.check("demo rows", not ran, "the second call queried again", judge.source.line_of(r"fetch_users\w*"))
         judge.judge_closed("closed", "demo", "fetch_users_with_cache()")
-    else:
-        judge.check("closed", True)
     return judge.seen("decorated")
 
 
@@ -200,7 +212,10 @@ def _decorated(judge: Judge, check: str, name: str) -> bool:
 
 def _demo_rows(judge: Judge, name: str, users: list | None, optional: bool = False) -> None:
     if not judge.seen("demo"):
-        judge.check("demo rows", optional, f"there is no function {name}")
+        if optional:
+            _no_demo(judge, name)
+        else:
+            judge.check("demo rows", False, f"there is no function {name}")
     elif not judge.crashed("demo rows", "demo", f"{name}()"):
         difference = compare_rows(judge.fact("demo"), users or [], "users")
         judge.check("demo rows", not difference, f"{name}(): {difference}", judge.source.line_of(name))

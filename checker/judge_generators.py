@@ -2,7 +2,7 @@
 
 import re
 
-from checker.databases import small_users
+from checker.databases import STRANGER, small_users
 from checker.judge import Judge, compare_rows, count, same_row, short, told
 
 # Of the large table's bytes; what a socket and the driver buffer is far below, fetchall is all of it.
@@ -31,6 +31,8 @@ def judge_batches(judge: Judge) -> bool:
         if not judge.crashed("filter", "processing", what):
             said = _compare_filter(judge, users)
             judge.check("filter", not said, said, line_of_processing)
+            printed = "checker.example" in (judge.fact("processing", "printed") or "")
+            judge.check("prints", printed or bool(said), "it gives the users and prints none", line_of_processing)
     else:
         judge.check("filter", False, "there is no function batch_processing")
     _closed(judge, "processing done", what)
@@ -196,9 +198,9 @@ def _laziness(judge: Judge, what: str, line: int | None) -> None:
     judge.check("lazy", share < LAZY_SHARE, said, fetch)
     before, stopped = judge.evidence("imported", "open"), judge.evidence("stopped", "open")
     error = judge.error("stopped")
-    if error:
-        judge.check("stop early", False, f"a consumer that stops early gets {told(error)}", line)
-    elif stopped is not None:
+    said = f"a consumer that stops early gets {told(error)}" if error else ""
+    judge.check("stop quietly", error is None, said, line)
+    if stopped is not None:
         said = f"a consumer stopped after two items, and {count(stopped - before, 'connection')} stayed open"
         judge.check("stop early", stopped <= before, said, line)
 
@@ -243,11 +245,23 @@ def judge_seed(judge: Judge) -> bool:
     judge.check("values", bool(stored) and not wrong, said or "nothing is stored", line("insert_data"))
     again = judge.evidence("second run", "user_data")
     if again is not None:
-        said = f"after a second run there are {len(again)} rows instead of {len(stored)}"
-        judge.check("twice", len(again) == len(stored) and bool(stored), said, line("insert_data"))
+        _second_run(judge, stored, again)
     said = "Table user_data created successfully" in (judge.fact("first run", "table said") or "")
     judge.check("said", said, "it printed something else, or nothing", line("create_table"))
     return True
+
+
+def _second_run(judge: Judge, stored: list, again: list) -> None:
+    """Between the runs the checker added a row of its own, which must not be lost either."""
+    line = judge.source.line_of
+    before = judge.evidence("stranger", "rows")
+    if before is None:
+        before = len(stored)
+    if before > len(stored) and not any(row[1] == STRANGER[1] for row in again):
+        said = "a row that somebody else had added is gone after a second run"
+        judge.check("twice", False, said, line("create_table"))
+    said = f"there were {before} rows before a second run, and {len(again)} after it"
+    judge.check("twice", len(again) == before and bool(stored), said, line("insert_data"))
 
 
 def _columns(judge: Judge, line: int | None) -> None:

@@ -1,5 +1,6 @@
 """What all observers share: steps that catch what the answer raises, captured output, plain values."""
 
+import builtins
 import contextlib
 import functools
 import gc
@@ -16,6 +17,7 @@ from itertools import islice
 from pathlib import Path
 from types import ModuleType
 
+BUILTINS = {name: value for name, value in vars(builtins).items() if name != "_"}
 MAX_ITEMS, MAX_TEXT, MAX_OUTPUT = 3000, 2000, 300_000
 
 
@@ -46,7 +48,8 @@ class Observer:
     def __init__(self, channel, watch, sleeps: list[float], root: str):
         self._channel, self._root = channel, root
         self.watch, self.sleeps = watch, sleeps
-        self.output, self.errors, self.logged = Output(), Output(), []
+        self.output, self.errors = Output(), Output()
+        self.logged, self.hidden = [], []  # log lines that are shown, and those below the level
         sys.stdout, sys.stderr = self.output, self.errors
         self._record_logging()
 
@@ -59,7 +62,9 @@ class Observer:
         try:
             yield fact
         except BaseException as error:  # SystemExit and KeyboardInterrupt as well
+            vars(builtins).update(BUILTINS)
             fact["error"] = self.describe(error)
+        vars(builtins).update(BUILTINS)  # what the answer may have put in their place
         fact["sqlite"] = self.watch.since(start)
         fact["printed"] = self.output.text()[-MAX_OUTPUT:]
         self._channel.send(fact=name, values=plain(fact, MAX_OUTPUT))
@@ -75,9 +80,10 @@ class Observer:
         self.output.forget()
         self.errors.forget()
         self.logged.clear()
+        self.hidden.clear()
 
     def shown(self) -> str:
-        """All that was printed or logged since the step began, and new text in files beside it."""
+        """All that was printed or logged since the step began."""
         return "\n".join((self.output.text(), self.errors.text(), *self.logged))
 
     def load(self, file: Path) -> ModuleType:
@@ -119,15 +125,19 @@ class Observer:
         }
 
     def _record_logging(self) -> None:
-        handle, logged = logging.Logger.handle, self.logged
+        handle, is_enabled = logging.Logger.handle, logging.Logger.isEnabledFor
 
         @functools.wraps(handle)
         def recording(logger, record):
+            shown = is_enabled(logger, record.levelno)
             with contextlib.suppress(Exception):
-                logged.append(record.getMessage())
-            return handle(logger, record)
+                (self.logged if shown else self.hidden).append(record.getMessage())
+            return handle(logger, record) if shown else None
 
         logging.Logger.handle = recording
+        logging.Logger.isEnabledFor = lambda logger, level: (
+            level >= logging.INFO or is_enabled(logger, level)
+        )
         logging.raiseExceptions = False
 
 

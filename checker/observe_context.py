@@ -39,7 +39,7 @@ def query(observer: Observer, file: Path) -> None:
 
     def rows(sql: str, *parameters):
         with _execute(manager, sql, parameters) as given:
-            return _rows(given, sql, parameters)
+            return _rows(given)
 
     with observer.step("older than 25") as fact:
         fact["value"] = rows(OLDER, 25)
@@ -48,7 +48,7 @@ def query(observer: Observer, file: Path) -> None:
     with observer.step("quote") as fact:
         fact["value"] = rows("SELECT * FROM users WHERE name = ?", "Siobhán O'Brien")
     with observer.step("failing") as fact, _execute(manager, OLDER, (25,)) as given:
-        _rows(given, OLDER, (25,))
+        _rows(given)
         raise LookupError("raised inside")
     with observer.step("bad query") as fact:
         fact["value"] = rows("SELECT * FROM nowhere WHERE age > ?", 25)
@@ -168,8 +168,8 @@ def _query(given, sql: str, parameters: tuple = ()):
     return given.fetchall()
 
 
-def _rows(given, sql: str, parameters: tuple):
-    """The rows of what ExecuteQuery gave: the rows, a cursor, or itself with a method or attribute."""
+def _rows(given):
+    """The rows of what ExecuteQuery gave: the rows, a cursor, or itself with the rows in an attribute."""
     if isinstance(given, list | tuple):
         return given
     if hasattr(given, "fetchall"):
@@ -179,12 +179,7 @@ def _rows(given, sql: str, parameters: tuple):
     for name in ("results", "result", "rows", "data", "_results", "_rows"):
         if getattr(given, name, None) is not None and not callable(getattr(given, name)):
             return getattr(given, name)
-    for name in ("execute", "execute_query", "run", "fetch_all", "fetchall", "fetch", "get_results"):
-        if callable(getattr(given, name, None)):
-            method = getattr(given, name)
-            result = call(method, {QUERY: sql, PARAMETERS: parameters})
-            return result.fetchall() if hasattr(result, "fetchall") else finish(result)
-    return given
+    return given  # no rows: the query has not been run
 
 
 def _still_works(given) -> bool | None:

@@ -30,9 +30,13 @@ def log_queries(observer: Observer, file: Path) -> None:
             with observer.step(form) as fact:
                 query = f"SELECT '{form}' AS checker_marker"
                 seen.clear()
-                fact["given"] = wrapped(query=query) if form == "keyword" else wrapped(query)
-                fact["shown"], fact["got"] = _shown(observer), seen.get("query")
-                fact["before"], fact["query"] = seen.get("before", ""), query
+                fact["query"] = query
+                try:
+                    fact["given"] = wrapped(query=query) if form == "keyword" else wrapped(query)
+                finally:
+                    fact["shown"], fact["got"] = _shown(observer), seen.get("query")
+                    fact["hidden"] = "\n".join(observer.hidden)
+                fact["before"] = seen.get("before", "")
         with observer.step("failing"):
             _apply(decorator, fails)(query="SELECT 'failing'")
     demo = find(module, "fetch_all_users", r"fetch_?\w*users?\w*", r"get_?\w*users?\w*")

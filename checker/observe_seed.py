@@ -45,6 +45,8 @@ def seed(observer: Observer, file: Path) -> None:
             observer.mark(f"{run} load")
             _close(connection)
         observer.mark(f"{run} run")
+        if run == "first":
+            observer.ask("stranger")
 
 
 def _insert(module, insert, connection) -> None:

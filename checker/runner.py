@@ -14,7 +14,7 @@ from pathlib import Path
 from checker import databases, judge_context, judge_decorators, judge_generators, sandbox
 from checker.answers import Answer, Source, read_source
 from checker.exercises import GENERATORS, Exercise
-from checker.judge import CHECKER, MISSING, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
+from checker.judge import CHECKER, MISSING, PASS, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
 from checker.proxy import CountingProxy
 
 JUDGE = {**judge_generators.JUDGE, **judge_decorators.JUDGE, **judge_context.JUDGE}
@@ -93,8 +93,6 @@ class _Checker:
     def _check(self, task: Task) -> Verdict:
         answer, exercise = task.answer, task.exercise
         file = answer.find(exercise)
-        if file is None and answer.topics and exercise.topic not in answer.topics:
-            return Verdict(exercise, SKIPPED, "this answer has no folder for it")
         if file is None:
             said = f"there is no file {exercise.file}"
             return Verdict(exercise, MISSING, said, "Each exercise has a file of its own; the task names it.")
@@ -194,6 +192,9 @@ class Evidence:
             self._server.empty()
         elif wish == "gone":
             self._server.remove()
+        elif wish == "stranger":
+            self._server.add_stranger()
+            run.evidence["stranger"] = {"rows": len(self._server.rows())}
         elif wish == "no database":
             self._server.reset(tables=False)
 
@@ -282,9 +283,4 @@ def _masked(verdict: Verdict, answer: Answer) -> Verdict:
 
 def failures(verdicts: list[Verdict]) -> Iterator[Verdict]:
     """The verdicts that keep an answer from being right."""
-    return (v for v in verdicts if v.verdict != "PASS" and not is_not_asked(v))
-
-
-def is_not_asked(verdict: Verdict) -> bool:
-    """Tell whether the exercise belongs to a topic of which the answer has nothing."""
-    return verdict.verdict == SKIPPED and verdict.said == "this answer has no folder for it"
+    return (verdict for verdict in verdicts if verdict.verdict != PASS)
