@@ -1,6 +1,5 @@
 """Finding answers and their files, and reading them without running them."""
 
-import ast
 import os
 import re
 from collections.abc import Iterator
@@ -10,10 +9,12 @@ from pathlib import Path
 
 from checker.exercises import EXERCISES, TOPIC_FOLDERS, Exercise
 from checker.sandbox import FOLDERS_LEFT_OUT, MAX_FILE
+from checker.sources import SECRET_NAME, read_source, secrets_in
 
-SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", re.IGNORECASE)
 NO_EXERCISE = re.compile(r"(^|[-_])main\.py$|^test|^__", re.IGNORECASE)
-ENVIRONMENT = re.compile(r"(?:getenv|environ(?:\.get)?|config|env)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]")
+ENVIRONMENT = re.compile(
+    r"(?:getenv|environ(?:\.get)?|config|env)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]"
+)
 # What a setting means, by its name, and what it gets; the first that fits.
 SETTINGS = (
     (r"HOST|SERVER|URL", "127.0.0.1"),
@@ -68,7 +69,7 @@ class Answer:
         """What must never be shown: passwords and keys in the code or in a .env file."""
         found = set()
         for text in self.sources.values():
-            found |= set(_secrets(text))
+            found |= set(secrets_in(text))
         for path in [*self.root.glob(".env*"), *self.root.glob("*/.env*")]:
             for line in read_source(path).splitlines():
                 name, _, value = line.partition("=")
@@ -106,40 +107,6 @@ class Answer:
         return "\n".join(read_source(path) for path in files).lower()
 
 
-class Source:
-    """One file's text, for finding the line of something."""
-
-    def __init__(self, path: Path, text: str):
-        self.path, self.text, self.error = path, text, None
-        try:
-            self.tree = ast.parse(text, filename=path.name)
-        except (SyntaxError, ValueError) as error:
-            self.tree, self.error = ast.Module([], []), error
-
-    def is_empty(self) -> bool:
-        body = [node for node in self.tree.body if not _is_docstring(node)]
-        return self.error is None and not body
-
-    def line_of(self, *names: str) -> int | None:
-        """The line where the first of these functions or classes is defined; patterns are allowed."""
-        for name in names:
-            for node in ast.walk(self.tree):
-                kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-                if isinstance(node, kinds) and re.fullmatch(name, node.name):
-                    return node.lineno
-        return None
-
-    def line_of_call(self, *names: str) -> int | None:
-        """The line of the first call of a method or function of one of these names."""
-        for node in ast.walk(self.tree):
-            if isinstance(node, ast.Call):
-                function = node.func
-                name = getattr(function, "attr", getattr(function, "id", None))
-                if name in names:
-                    return node.lineno
-        return None
-
-
 def find_answers(path: Path) -> tuple[list[Answer], bool]:
     """The answer at `path`, or those in the folders below it; and whether `path` is one itself.
 
@@ -160,8 +127,9 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
         topics = inner.topics if inner else frozenset()
         found.append(Answer(root, folder.name, topics))
     if not any(answer.topics for answer in found):
-        if len(found) != 1:
-            raise FileNotFoundError(f"no exercise in {path}: expected folders such as python-generators-0x00")
+        raise FileNotFoundError(
+            f"no exercise in {path}: expected folders such as python-generators-0x00"
+        )
     if len(found) == 1 and found[0].topics:
         return found, True
     return found, False
@@ -227,43 +195,3 @@ def _python_files(root: Path) -> Iterator[Path]:
             path = Path(folder) / name
             if name.endswith(".py") and path.is_file() and path.stat().st_size <= MAX_FILE:
                 yield path
-
-
-def read_source(path: Path) -> str:
-    """The text of a file as Python would read it, or as near to it as possible."""
-    try:
-        return path.read_bytes().decode("utf-8-sig", "replace")
-    except OSError:
-        return ""
-
-
-def _secrets(text: str) -> Iterator[str]:
-    try:
-        tree = ast.parse(text)
-    except (SyntaxError, ValueError, RecursionError):
-        for match in re.finditer(r"(\w+)['\"]?\s*[:=]\s*['\"]([^'\"\n]+)['\"]", text):
-            if SECRET_NAME.search(match[1]):
-                yield match[2]
-        return
-    for node in ast.walk(tree):
-        pairs = []
-        if isinstance(node, ast.keyword) and node.arg:
-            pairs = [(node.arg, node.value)]
-        elif isinstance(node, ast.Assign):
-            pairs = [(ast.unparse(target), node.value) for target in node.targets]
-        elif isinstance(node, ast.Dict):
-            pairs = [(k.value, v) for k, v in zip(node.keys, node.values, strict=True)
-                     if isinstance(k, ast.Constant) and isinstance(k.value, str)]  # fmt: skip
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            # os.getenv("DB_PASSWORD", "a default")
-            pairs = [(str(node.args[0].value), value) for value in node.args[1:2]]
-        for name, value in pairs:
-            if SECRET_NAME.search(name):
-                alternatives = value.values if isinstance(value, ast.BoolOp) else [value]
-                for constant in alternatives:
-                    if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
-                        yield constant.value
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

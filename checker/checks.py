@@ -25,45 +25,61 @@ def _by_name(*checks: Check) -> dict[str, Check]:
 
 
 DEMO = Check(
-    "demo", "the file's own last lines run",
-    "Run the file by itself; put its demo under `if __name__ == \"__main__\":`.", ADVICE,
+    "demo",
+    "the file's own last lines run",
+    'Run the file by itself; put its demo under `if __name__ == "__main__":`.',
+    ADVICE,
 )
 AT_IMPORT = Check(
-    "import", "nothing is queried when the file is merely imported",
-    "Whoever imports this file for its functions runs its queries too. What does a main guard do?", ADVICE,
+    "import",
+    "nothing is queried when the file is merely imported",
+    "Whoever imports this file for its functions runs its queries too. What does a main guard do?",
+    ADVICE,
 )
 WRAPS = Check(
-    "wraps", "the decorated function keeps its name (functools.wraps)",
-    "Print the decorated function's __name__. The functools module has a decorator for decorators.", ADVICE,
+    "wraps",
+    "the decorated function keeps its name (functools.wraps)",
+    "Print the decorated function's __name__. The functools module has a decorator for decorators.",
+    ADVICE,
 )
 STREAM_LAZY = Check(
-    "lazy", "rows are received as they are asked for, not all at first",
+    "lazy",
+    "rows are received as they are asked for, not all at first",
     "A generator is only as lazy as what feeds it: what does your cursor do before the first yield?",
 )
 STOP_EARLY = Check(
-    "stop early", "a consumer that stops before the end leaves no connection open",
+    "stop early",
+    "a consumer that stops before the end leaves no connection open",
     "A generator that is closed stops at its yield: which of your lines still run then?",
 )
 STOP_ERROR = Check(
-    "stop quietly", "a consumer that stops before the end gets no error",
-    "A cursor with unread rows refuses to be closed; what about closing its connection alone?", ADVICE,
+    "stop quietly",
+    "a consumer that stops before the end gets no error",
+    "A cursor with unread rows refuses to be closed; what about closing its connection alone?",
+    ADVICE,
 )
 CLOSED = Check(
-    "closed", "no connection is left open at the end",
+    "closed",
+    "no connection is left open at the end",
     "Every connection that is opened wants a close(), on each way out of the function.",
 )
 DEMO_CLOSED = Check("closed", "the demo function leaves no connection open", CLOSED.hint, ADVICE)
 ERRORS = Check(
-    "errors", "an error of the database reaches the caller",
+    "errors",
+    "an error of the database reaches the caller",
     "Whoever calls you cannot tell `no users` from `no database` if you catch the error and go on.",
 )
 NO_ORDER = Check(
-    "order by", "LIMIT with OFFSET has an ORDER BY",
-    "Without ORDER BY a server may give the rows in another order for each page.", ADVICE,
+    "order by",
+    "LIMIT with OFFSET has an ORDER BY",
+    "Without ORDER BY a server may give the rows in another order for each page.",
+    ADVICE,
 )
 PARAMETERS_SQL = Check(
-    "values in SQL", "values are passed as parameters, not put into the SQL text",
-    "Let the driver put the values in: execute(sql, values).", ADVICE,
+    "values in SQL",
+    "values are passed as parameters, not put into the SQL text",
+    "Let the driver put the values in: execute(sql, values).",
+    ADVICE,
 )
 
 CHECKS: dict[str, dict[str, Check]] = {

@@ -68,7 +68,9 @@ def _parser() -> argparse.ArgumentParser:
         "--only", action="append", default=[], metavar="EXERCISE",
         help="a number, or part of a name: 4, retry; can be given again",
     )  # fmt: skip
-    parser.add_argument("--explain", metavar="EXERCISE", help="tell what an exercise is checked for")
+    parser.add_argument(
+        "--explain", metavar="EXERCISE", help="tell what an exercise is checked for"
+    )
     parser.add_argument("--details", action="store_true", help="of many answers, all that is wrong")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts as JSON")
     parser.add_argument("--junitxml", type=Path, metavar="FILE", help="write them as JUnit XML")
@@ -76,7 +78,9 @@ def _parser() -> argparse.ArgumentParser:
         "--timeout", type=_seconds, default=SECONDS, metavar="SECONDS",
         help="for one exercise (default: %(default)g)",
     )  # fmt: skip
-    parser.add_argument("--jobs", type=_jobs, metavar="N", help="how many at once (default: all cores)")
+    parser.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="how many at once (default: all cores)"
+    )
     return parser
 
 

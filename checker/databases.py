@@ -150,7 +150,9 @@ class Database:
         if name.lower() in SYSTEM or name == DATABASE or not re.fullmatch(r"[\w$-]{1,60}", name):
             return
         self.run(f"CREATE DATABASE IF NOT EXISTS `{name}`")
-        self.run(f"CREATE VIEW IF NOT EXISTS `{name}`.user_data AS SELECT * FROM {DATABASE}.user_data")
+        self.run(
+            f"CREATE VIEW IF NOT EXISTS `{name}`.user_data AS SELECT * FROM {DATABASE}.user_data"
+        )
 
     def grow(self, form: str) -> int:
         """Add rows until the table is large; return how many bytes of rows a client must receive."""
@@ -208,9 +210,9 @@ class Database:
         """Add a row between two runs of a seed, as another user of the table might."""
         for name in self.databases_with_users():
             with contextlib.suppress(Exception):  # a table of other columns: then without it
+                columns = "(user_id, name, email, age)"
                 self.run(
-                    f"INSERT INTO `{name}`.user_data (user_id, name, email, age) VALUES (%s, %s, %s, %s)",
-                    STRANGER,
+                    f"INSERT INTO `{name}`.user_data {columns} VALUES (%s, %s, %s, %s)", STRANGER
                 )
 
     def columns(self) -> dict[str, dict]:

@@ -5,10 +5,12 @@ import sys
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from checker.answers import Answer, Source
+from checker.answers import Answer
 from checker.checks import CHECKS, Check
 from checker.exercises import Exercise
+from checker.rows import count
 from checker.sandbox import Run
+from checker.sources import Source
 
 PASS, WRONG, CRASH, SYNTAX, MISSING = "PASS", "WRONG", "CRASH", "SYNTAX", "MISSING"
 TIMEOUT, EXITED, NEEDS, SKIPPED = "TIMEOUT", "EXITED", "NEEDS-DEPENDENCY", "SKIPPED"
@@ -16,11 +18,14 @@ CHECKER = "CHECKER"
 VERDICTS = (PASS, WRONG, CRASH, SYNTAX, MISSING, TIMEOUT, EXITED, NEEDS, SKIPPED, CHECKER)
 # Of other packages than these and those the answer declares, a missing module is the answer's own.
 PACKAGES = frozenset(
-    "aiomysql aiosqlite asyncmy asyncpg colorama decouple django dotenv environ environs faker flask"
-    " matplotlib MySQLdb mysql numpy pandas peewee psycopg psycopg2 pydantic pymysql requests rich"
-    " sqlalchemy tabulate tqdm unidecode uuid6".split()
-)
-FAULT = "raised inside"  # the text of the errors that the probe's own functions raise
+    {"aiomysql", "aiosqlite", "asyncmy", "asyncpg", "colorama", "decouple", "django", "dotenv",
+     "environ", "environs", "faker", "flask", "matplotlib", "MySQLdb", "mysql", "numpy", "pandas",
+     "peewee", "psycopg", "psycopg2", "pydantic", "pymysql", "requests", "rich", "sqlalchemy",
+     "tabulate", "tqdm", "unidecode", "uuid6"}
+)  # fmt: skip
+
+
+QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 
 
 class Result(NamedTuple):
@@ -31,6 +36,7 @@ class Result(NamedTuple):
     said: str = ""
     place: str = ""
     crashed: bool = False
+    exits: bool = False  # by sys.exit()
 
 
 @dataclass
@@ -100,7 +106,8 @@ class Judge:
             return False
         said = f"{what} raised {told(error)}"
         check = CHECKS[self.exercise.number][name]
-        self.results[name] = Result(check, False, said, self.place_of(error), crashed=True)
+        exits = "SystemExit" in error["bases"]
+        self.results[name] = Result(check, False, said, self.place_of(error), True, exits)
         return True
 
     def place_of(self, error: dict) -> str:
@@ -127,10 +134,9 @@ class Judge:
         check = CHECKS[self.exercise.number]["demo"]
         place = self.place_of(error) if error else ""
         self.results["demo"] = Result(check, error is None, said, place)
-        queried = [e for e in self.fact("import", "sqlite") or [] if e[0] == "sql"]
-        queried += self.evidence("imported", "queries") or []
-        queried = [q for q in queried if re.match(r"\s*(select|insert|create|update|delete)",
-                                                  q if isinstance(q, str) else q[2], re.IGNORECASE)]  # fmt: skip
+        texts = [text for event, _, text in self.fact("import", "sqlite") or [] if event == "sql"]
+        texts += self.evidence("imported", "queries") or []
+        queried = [text for text in texts if QUERY.match(text)]
         said = f"importing the file runs {count(len(queried), 'query', 'queries')}"
         self.check("import", not queried, said)
 
@@ -138,8 +144,8 @@ class Judge:
         name, wanted = self.fact("decorated", "name"), self.fact("decorated", "wanted")
         if self.seen("decorated") and not self.error("decorated"):
             line = self.source.line_of("wrapper", "inner", decorator)
-            self.check("wraps", name == wanted,
-                       f"a decorated function calls itself {name!r}, no longer by its own name", line)  # fmt: skip
+            said = f"a decorated function calls itself {name!r}, no longer by its own name"
+            self.check("wraps", name == wanted, said, line)
 
     def judge_closed(self, name: str, step: str, what: str, line: int | None = None) -> None:
         """Every SQLite connection that a step opened was closed in it."""
@@ -163,7 +169,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
     failed_import = judge.error("import")
     missing = _missing_package(run, answer)
     if run.trouble:
-        verdict.verdict, verdict.said = CHECKER, "the checker failed: " + run.trouble.strip()[-1500:]
+        verdict.verdict, verdict.said = (
+            CHECKER,
+            "the checker failed: " + run.trouble.strip()[-1500:],
+        )
         return verdict
     if missing:
         verdict.verdict = NEEDS
@@ -171,7 +180,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.hint = "Not judged: install the package it belongs to and check again."
         return verdict
     if run.no_server:
-        verdict.verdict, verdict.said = SKIPPED, "it wants a MySQL server, which is for exercises 1 to 4"
+        verdict.verdict, verdict.said = (
+            SKIPPED,
+            "it wants a MySQL server, which is for exercises 1 to 4",
+        )
         return verdict
     judge.unobserved()
     verdict.results = judge.in_order()
@@ -188,7 +200,9 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.verdict = CRASH if by_signal else EXITED
         how = "was killed" if by_signal else "ended its own process"
         verdict.said = f"it {how}, while this was tried: {run.step}"
-        verdict.hint = "A function returns or raises; ending the whole program is its caller's choice."
+        verdict.hint = (
+            "A function returns or raises; ending the whole program is its caller's choice."
+        )
     elif failed_import and not needs_found:
         exits = "SystemExit" in failed_import["bases"]
         verdict.verdict = EXITED if exits else CRASH
@@ -204,10 +218,12 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.verdict, verdict.place = CRASH, judge.place_of(failed_import)
         verdict.said = f"importing the file raised {told(failed_import)}"
         verdict.hint = "Run the file by itself and read the last line of the traceback first."
+    elif any(result.exits for result in verdict.failed):
+        verdict.verdict = EXITED
     elif verdict.failed[0].crashed or all(result.crashed for result in verdict.failed[:2]):
         verdict.verdict = CRASH
-    if verdict.verdict in (WRONG, CRASH) and not verdict.said:
-        first = verdict.failed[0]
+    if verdict.failed and not verdict.said:
+        first = next((result for result in verdict.failed if result.exits), verdict.failed[0])
         verdict.said, verdict.hint, verdict.place = first.said, first.check.hint, first.place
     return verdict
 
@@ -231,67 +247,8 @@ def told(error: dict) -> str:
     return f"{error['type']}: {text}" if text else error["type"]
 
 
-def count(number: int, one: str, many: str = "") -> str:
-    return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
-
-
 def unclosed(events: list | None) -> int:
     """How many connections were opened and not closed by close()."""
     opened = {number for event, number, _ in events or [] if event == "open"}
     closed = {number for event, number, _ in events or [] if event == "close"}
     return len(opened - closed)
-
-
-def same_row(found, expected: list) -> bool:
-    """Tell whether a row, as a dict or a list, has this row's values; numbers by value."""
-    if isinstance(found, dict):
-        names = ("user_id", "id", "name", "email", "age")
-        lower = {str(key).lower(): value for key, value in found.items()}
-        found = [lower[name] for name in names if name in lower] or list(lower.values())
-    if not isinstance(found, list):
-        return False
-    return len(found) == len(expected) and all(map(_same, found, expected))
-
-
-def _same(found, expected) -> bool:
-    if isinstance(expected, int | float) and not isinstance(expected, bool):
-        try:
-            return abs(float(found) - float(expected)) < 1e-6
-        except (TypeError, ValueError):
-            return False
-    return found == expected
-
-
-def compare_rows(found, expected: list[list], what: str = "rows") -> str:
-    """Say how the rows differ from those of the table, in any order; an empty text if they do not."""
-    if not isinstance(found, list):
-        given = "nothing" if found is None else found.get("$object", "a dict") if isinstance(found, dict) else repr(found)[:60]
-        return f"expected {what}, got {given}"
-    left = {tuple(row): row for row in expected}
-    times: dict[tuple, int] = {}
-    strange = None
-    for row in found:
-        key = next((k for k in _near(row, left) if same_row(row, left[k])), None)
-        if key is None:
-            strange = row if strange is None else strange
-        else:
-            times[key] = times.get(key, 0) + 1
-    if strange is not None:
-        return f"expected rows like {short(expected[0]) if expected else 'none'}, got {short(strange)}"
-    if doubled := sum(n > 1 for n in times.values()):
-        return f"{count(doubled, 'row')} came more than once"
-    if missing := len(left) - len(times):
-        return f"{missing} of {len(left)} {what} are missing"
-    return ""
-
-
-def _near(row, left: dict):
-    values = row.values() if isinstance(row, dict) else row if isinstance(row, list) else []
-    first = next(iter(values), None)
-    exact = [key for key in left if key and key[0] == first]
-    return exact or left
-
-
-def short(value) -> str:
-    text = repr(value)
-    return text if len(text) <= 100 else text[:97] + "..."

@@ -1,6 +1,7 @@
 """Exercises 10 to 12: facts, and the file users.db as the parent reads it, to results."""
 
-from checker.judge import Judge, compare_rows, count, unclosed
+from checker.judge import Judge, unclosed
+from checker.rows import compare_rows, count
 
 
 def judge_connection(judge: Judge) -> bool:
@@ -9,7 +10,12 @@ def judge_connection(judge: Judge) -> bool:
     if judge.seen("rows") and not judge.crashed("rows", "rows", "the with block"):
         difference = compare_rows(judge.fact("rows"), users, "users")
         judge.check("rows", not difference, difference, enter)
-        judge.check("closed", not judge.fact("after", "usable"), "after the block its connection still answers", leave)
+        judge.check(
+            "closed",
+            not judge.fact("after", "usable"),
+            "after the block its connection still answers",
+            leave,
+        )
     _managed(judge, "rows", leave)
     return judge.seen("rows")
 
@@ -39,7 +45,12 @@ def _managed(judge: Judge, step: str, leave: int | None) -> None:
     judge.judge_raised("raises", "failing", "the block", leave)
     error = judge.error("failing")
     if error and error["type"] != "LookupError":
-        judge.check("raises", False, f"the block raised LookupError, and its caller got {error['type']}", leave)
+        judge.check(
+            "raises",
+            False,
+            f"the block raised LookupError, and its caller got {error['type']}",
+            leave,
+        )
 
 
 def judge_concurrent(judge: Judge) -> bool:
@@ -65,7 +76,12 @@ def judge_concurrent(judge: Judge) -> bool:
     events = [e for step in ("users", "older", "both") for e in judge.fact(step, "sqlite") or []]
     if any(judge.seen(step) for step in ("users", "older", "both")):
         left = unclosed(events)
-        judge.check("closed", left == 0, f"{count(left, 'connection')} stayed open", judge.source.line_of_call("connect"))
+        judge.check(
+            "closed",
+            left == 0,
+            f"{count(left, 'connection')} stayed open",
+            judge.source.line_of_call("connect"),
+        )
         opened = [e for e in events if e[0].startswith("open")]
         blocking = [e for e in opened if e[2] == "main"]
         judge.check("async", bool(opened) and not blocking, "sqlite3 is used on the event loop itself",
@@ -91,7 +107,12 @@ def _both(judge: Judge, users: list, older: list) -> None:
         printed = judge.fact("both", "printed") or ""
         shown = [user for user in users if user[2] in printed or f"{user[1]}" in printed]
         numbers = str(len(users)) in printed and str(len(older)) in printed
-        judge.check("both", len(shown) == len(users) or numbers, "it neither returned nor printed both results", line)
+        judge.check(
+            "both",
+            len(shown) == len(users) or numbers,
+            "it neither returned nor printed both results",
+            line,
+        )
 
 
 def _overlapping(judge: Judge, line: int | None) -> None:

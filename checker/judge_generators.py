@@ -2,8 +2,8 @@
 
 import re
 
-from checker.databases import STRANGER, small_users
-from checker.judge import Judge, compare_rows, count, same_row, short, told
+from checker.judge import Judge, told
+from checker.rows import compare_rows, count, same_row, short
 
 # Of the large table's bytes; what a socket and the driver buffer is far below, fetchall is all of it.
 LAZY_SHARE = 0.5
@@ -32,7 +32,12 @@ def judge_batches(judge: Judge) -> bool:
             said = _compare_filter(judge, users)
             judge.check("filter", not said, said, line_of_processing)
             printed = "checker.example" in (judge.fact("processing", "printed") or "")
-            judge.check("prints", printed or bool(said), "it gives the users and prints none", line_of_processing)
+            judge.check(
+                "prints",
+                printed or bool(said),
+                "it gives the users and prints none",
+                line_of_processing,
+            )
     else:
         judge.check("filter", False, "there is no function batch_processing")
     _closed(judge, "processing done", what)
@@ -50,7 +55,9 @@ def judge_pages(judge: Judge) -> bool:
     if isinstance(pages, list):
         rows = [row for page in pages if isinstance(page, list) for row in page]
         ordered = len(rows) == len(users) and all(map(same_row, rows, users))
-        chosen = any(re.search(r"order\s+by", q, re.IGNORECASE) for q in _queries(judge, "pages of 10 done"))
+        chosen = any(
+            re.search(r"order\s+by", q, re.IGNORECASE) for q in _queries(judge, "pages of 10 done")
+        )
         whole = judge.results.get("rows")
         judge.check("order", (whole is not None and whole.passed) and (ordered or chosen),
                     "the pages do not follow each other as the table's rows do", line)  # fmt: skip
@@ -58,7 +65,10 @@ def judge_pages(judge: Judge) -> bool:
         if not judge.crashed("single page", "single page", "paginate_users(10, 20)"):
             page, beyond = judge.fact("single page"), judge.fact("single page", "beyond")
             said = compare_rows(page, users[20:30], "rows of the third page")
-            chosen = any(re.search(r"order\s+by", q, re.IGNORECASE) for q in _queries(judge, "single page done"))
+            chosen = any(
+                re.search(r"order\s+by", q, re.IGNORECASE)
+                for q in _queries(judge, "single page done")
+            )
             if chosen and isinstance(page, list) and len(page) == 10:
                 said = ""
             if not said and beyond:
@@ -81,9 +91,15 @@ def judge_ages(judge: Judge) -> bool:
         numbers = isinstance(found, list) and all(isinstance(a, int | float) for a in found)
         if not numbers:
             first = found[0] if isinstance(found, list) and found else found
-            judge.check("ages", False, f"expected numbers such as {ages[0]:g}, got {short(first)}", line)
+            judge.check(
+                "ages", False, f"expected numbers such as {ages[0]:g}, got {short(first)}", line
+            )
         else:
-            said = f"expected {len(ages)} ages, got {len(found)}" if len(found) != len(ages) else "not the ages of the table"
+            said = (
+                f"expected {len(ages)} ages, got {len(found)}"
+                if len(found) != len(ages)
+                else "not the ages of the table"
+            )
             judge.check("ages", sorted(found) == ages, said, line)
         _closed(judge, "ages done", "reading to the end")
     elif not judge.seen("ages"):
@@ -107,11 +123,15 @@ def _average(judge: Judge, ages: list) -> None:
         came = f"{numbers[-1]:g}" if numbers else "nothing"
         judge.check("average", near, f"expected {expected:.2f}, got {came}", line)
     _closed(judge, "average done", "the average")
-    averaging = [q for q in _queries(judge, "average done") if re.search(r"\bavg\s*\(", q, re.IGNORECASE)]
+    averaging = [
+        q for q in _queries(judge, "average done") if re.search(r"\bavg\s*\(", q, re.IGNORECASE)
+    ]
     judge.check("no AVG", not averaging, f"the server was asked: {short(averaging[:1])}", line)
     if judge.seen("kept ages") and not judge.error("kept ages") and judge.fact("kept ages", "read"):
         kept, read = judge.fact("kept ages", "kept"), judge.fact("kept ages", "read")
-        judge.check("no list", kept <= read / 2, f"of {read} ages, {kept} were kept at the same time", line)
+        judge.check(
+            "no list", kept <= read / 2, f"of {read} ages, {kept} were kept at the same time", line
+        )
     else:
         judge.check("no list", True)
     error = judge.error("average of none")
@@ -132,7 +152,9 @@ def _chunks(judge: Judge, users: list, plural: str, one: str, line: int | None) 
         chunks = judge.fact(step)
         if not isinstance(chunks, list) or not all(isinstance(c, list) for c in chunks):
             first = chunks[0] if isinstance(chunks, list) and chunks else chunks
-            judge.check("sizes", False, f"expected {plural} as lists of rows, got {short(first)}", line)
+            judge.check(
+                "sizes", False, f"expected {plural} as lists of rows, got {short(first)}", line
+            )
             if isinstance(chunks, list):
                 difference = compare_rows(chunks, users, "users")
                 judge.check("rows", not difference, difference, line)
@@ -143,7 +165,9 @@ def _chunks(judge: Judge, users: list, plural: str, one: str, line: int | None) 
         sizes = [len(chunk) for chunk in chunks]
         right = all(s == size for s in sizes[:-1]) and all(0 < s <= size for s in sizes[-1:])
         shown = ", ".join(map(str, sizes[-3:]))
-        judge.check("sizes", right and bool(sizes), f"of {step}, the last had the sizes {shown}", line)
+        judge.check(
+            "sizes", right and bool(sizes), f"of {step}, the last had the sizes {shown}", line
+        )
         _closed(judge, f"{step} done", "reading to the end")
 
 
@@ -192,7 +216,9 @@ def _laziness(judge: Judge, what: str, line: int | None) -> None:
     sent = max(first - start, first - called)
     share = min(1.0, sent / total)
     if not judge.fact("first", "iterator"):
-        judge.check("lazy", False, f"{what} gives a {judge.fact('first', 'kind')}, not a generator", line)
+        judge.check(
+            "lazy", False, f"{what} gives a {judge.fact('first', 'kind')}, not a generator", line
+        )
     fetch = judge.source.line_of_call("fetchall") or line
     said = f"after one next(), the server had sent {share:.0%} of the whole table"
     judge.check("lazy", share < LAZY_SHARE, said, fetch)
@@ -201,14 +227,14 @@ def _laziness(judge: Judge, what: str, line: int | None) -> None:
     said = f"a consumer that stops early gets {told(error)}" if error else ""
     judge.check("stop quietly", error is None, said, line)
     if stopped is not None:
-        said = f"a consumer stopped after two items, and {count(stopped - before, 'connection')} stayed open"
+        left = count(stopped - before, "connection")
+        said = f"a consumer stopped after two items, and {left} stayed open"
         judge.check("stop early", stopped <= before, said, line)
 
 
 def _fault(judge: Judge, what: str, line: int | None) -> None:
     if judge.seen("fault"):
         said = f"the table was gone, and {what} ended as if there were no users"
-        line = judge.source.line_of_call("print") if not line else line
         judge.check("errors", judge.error("fault") is not None, said, line)
 
 
@@ -216,68 +242,12 @@ def _offset(judge: Judge) -> None:
     queries = _queries(judge, "second")
     pages = [q for q in queries if re.search(r"\boffset\b|limit\s+\d+\s*,", q, re.IGNORECASE)]
     unordered = [q for q in pages if not re.search(r"order\s+by", q, re.IGNORECASE)]
-    judge.check("order by", not unordered, f"the server was asked: {unordered[0] if unordered else ''}")
-
-
-def judge_seed(judge: Judge) -> bool:
-    found = judge.fact("functions", "found") or []
-    line = judge.source.line_of
-    if len(found) < 5:
-        return False
-    for run in ("first", "second"):
-        for name, needed in (("database", "connect_to_prodev"), ("table", "create_table"), ("rows", "insert_data")):
-            error = judge.error(f"{run} run")
-            if error and needed not in (judge.fact(f"{run} run", "done") or []):
-                check = name if run == "first" else "twice"
-                judge.crashed(check, f"{run} run", f"the {run} run")
-                break
-    names = judge.evidence("first run", "databases") or []
-    judge.check("database", any(n.lower() == "alx_prodev" for n in names),
-                f"the databases are {', '.join(names) or 'none'}", line("create_database"))  # fmt: skip
-    _columns(judge, line("create_table"))
-    expected = [list(row) for row in small_users()]
-    stored = judge.evidence("first run", "user_data") or []
-    said = f"of {len(expected)} rows, {len(stored)} are stored and committed"
-    judge.check("rows", len(stored) == len(expected), said, line("insert_data"))
-    by_email = {row[2]: row for row in stored}
-    wrong = [row for row in expected if by_email.get(row[2], row)[1:] != row[1:]]
-    said = f"expected {short(wrong[0][1:])}, stored is {short(by_email[wrong[0][2]][1:])}" if wrong else ""
-    judge.check("values", bool(stored) and not wrong, said or "nothing is stored", line("insert_data"))
-    again = judge.evidence("second run", "user_data")
-    if again is not None:
-        _second_run(judge, stored, again)
-    said = "Table user_data created successfully" in (judge.fact("first run", "table said") or "")
-    judge.check("said", said, "it printed something else, or nothing", line("create_table"))
-    return True
-
-
-def _second_run(judge: Judge, stored: list, again: list) -> None:
-    """Between the runs the checker added a row of its own, which must not be lost either."""
-    line = judge.source.line_of
-    before = judge.evidence("stranger", "rows")
-    if before is None:
-        before = len(stored)
-    if before > len(stored) and not any(row[1] == STRANGER[1] for row in again):
-        said = "a row that somebody else had added is gone after a second run"
-        judge.check("twice", False, said, line("create_table"))
-    said = f"there were {before} rows before a second run, and {len(again)} after it"
-    judge.check("twice", len(again) == before and bool(stored), said, line("insert_data"))
-
-
-def _columns(judge: Judge, line: int | None) -> None:
-    columns = judge.evidence("first table", "columns")
-    if columns is None:
-        return
-    missing = [name for name in ("user_id", "name", "email", "age") if name not in columns]
-    key = columns.get("user_id", {}).get("key")
-    if missing:
-        judge.check("table", False, f"user_data has no column {' and '.join(missing)}", line)
-    else:
-        judge.check("table", key == "PRI", "user_id is not the primary key", line)
+    judge.check(
+        "order by", not unordered, f"the server was asked: {unordered[0] if unordered else ''}"
+    )
 
 
 JUDGE = {
-    "seed": judge_seed,
     "1": judge_stream,
     "2": judge_batches,
     "3": judge_pages,

@@ -143,7 +143,7 @@ class Observer:
 
 def plain(value, text: int = MAX_TEXT, depth: int = 6):
     """Turn a value into what JSON can hold: rows of any kind to lists and dicts, numbers to numbers."""
-    if value is None or isinstance(value, bool | int | float) and not isinstance(value, bool):
+    if value is None or (isinstance(value, bool | int | float) and not isinstance(value, bool)):
         return int(value) if isinstance(value, int) and type(value) is not bool else value
     if isinstance(value, bool):
         return value

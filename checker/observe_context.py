@@ -15,15 +15,20 @@ PARAMETERS = r"param|arg|value|age|condition|thresh"
 
 def connection(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(module, "DatabaseConnection", r"\w*(database|db)\w*conn\w*", r"\w*conn\w*", kind=_class(module))
+    manager = find(
+        module,
+        "DatabaseConnection",
+        r"\w*(database|db)\w*conn\w*",
+        r"\w*conn\w*",
+        kind=_class(module),
+    )
     if manager is None:
         return
     kept = {}
-    with observer.step("rows") as fact:
-        with call(manager, {DATABASE: "users.db"}) as given:
-            kept["given"] = given
-            fact["kind"] = _kind(given)
-            fact["value"] = _query(given, ALL)
+    with observer.step("rows") as fact, call(manager, {DATABASE: "users.db"}) as given:
+        kept["given"] = given
+        fact["kind"] = _kind(given)
+        fact["value"] = _query(given, ALL)
     with observer.step("after") as fact:
         fact["usable"] = _still_works(kept.pop("given"))
     with observer.step("failing") as fact, call(manager, {DATABASE: "users.db"}) as given:
@@ -33,7 +38,14 @@ def connection(observer: Observer, file: Path) -> None:
 
 def query(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(module, "ExecuteQuery", r"execute_?query\w*", r"\w*query\w*", r"\w*exec\w*", kind=_class(module))
+    manager = find(
+        module,
+        "ExecuteQuery",
+        r"execute_?query\w*",
+        r"\w*query\w*",
+        r"\w*exec\w*",
+        kind=_class(module),
+    )
     if manager is None:
         return
 
@@ -56,9 +68,19 @@ def query(observer: Observer, file: Path) -> None:
 
 def concurrent(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    everybody = find(module, "async_fetch_users", r"\w*fetch(?!\w*(older|concurrent))\w*users?\w*", kind=_async)
-    older = find(module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async)
-    both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*|main|run\w*", kind=_async)
+    everybody = find(
+        module, "async_fetch_users", r"\w*fetch(?!\w*(older|concurrent))\w*users?\w*", kind=_async
+    )
+    older = find(
+        module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async
+    )
+    both = find(
+        module,
+        "fetch_concurrent(ly)?",
+        r"\w*concurrent\w*",
+        r"\w*gather\w*|main|run\w*",
+        kind=_async,
+    )
     with observer.step("functions") as fact:
         fact["found"] = [
             name
@@ -88,7 +110,7 @@ async def _awaited(function):
 
 
 def _overlap(observer: Observer, module, everybody, older, both) -> None:
-    """Put slow functions in the place of the two, and see whether the second starts before the first ends."""
+    """Put slow functions in the place of the two: does the second start before the first ends?"""
     running = most = calls = 0
 
     async def slow(*_args, **_options):
@@ -169,7 +191,7 @@ def _query(given, sql: str, parameters: tuple = ()):
 
 
 def _rows(given):
-    """The rows of what ExecuteQuery gave: the rows, a cursor, or itself with the rows in an attribute."""
+    """The rows of what ExecuteQuery gave: themselves, a cursor, or an object that holds them."""
     if isinstance(given, list | tuple):
         return given
     if hasattr(given, "fetchall"):

@@ -34,7 +34,9 @@ def batches(observer: Observer, file: Path) -> None:
                       r"\w*process\w*")  # fmt: skip
     if generator is not None:
         for size in (10, 19, 1):
-            _values(observer, f"batches of {size}", lambda size=size: _take(_sized(generator, size)))
+            _values(
+                observer, f"batches of {size}", lambda size=size: _take(_sized(generator, size))
+            )
     if processing is not None:
         with observer.step("processing") as fact:
             fact["given"] = finish(_sized(processing, 10), ENOUGH)
@@ -50,7 +52,9 @@ def batches(observer: Observer, file: Path) -> None:
 def pages(observer: Observer, file: Path) -> None:
     module = observer.load(file)
     lazy = find(module, "lazy_paginat(e|ion|or)", r"lazy_?\w*pag\w*", r"\w*lazy\w*")
-    single = find(module, "paginate_users?", r"(?!lazy)\w*page?_?\w*users?\w*", r"(fetch|get)_?\w*page\w*")
+    single = find(
+        module, "paginate_users?", r"(?!lazy)\w*page?_?\w*users?\w*", r"(fetch|get)_?\w*page\w*"
+    )
     if lazy is not None:
         for size in (10, 19):
             _values(observer, f"pages of {size}", lambda size=size: _take(_sized(lazy, size)))
@@ -66,7 +70,9 @@ def pages(observer: Observer, file: Path) -> None:
 
 def ages(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    generator = find(module, "stream_user_ages?", r"stream\w*ages?\w*", r"\w*stream\w*|\w*generat\w*")
+    generator = find(
+        module, "stream_user_ages?", r"stream\w*ages?\w*", r"\w*stream\w*|\w*generat\w*"
+    )
     average = find(
         module, r"(calculate_|compute_|get_)?average_age", r"\w*(average|avg|mean)\w*", r"calc\w*",
         kind=lambda value: callable(value) and is_own(module, value) and value is not generator,

@@ -54,8 +54,7 @@ def _insert(module, insert, connection) -> None:
     try:
         finish(insert(connection, DATA))
     except (TypeError, ValueError, AttributeError, KeyError, IndexError):
-        reader = find(module, r"\w*(read|load|parse|fetch|get|stream)\w*csv\w*", r"\w*csv\w*(read|load|data|rows)\w*",
-                      r"read_?\w*|load_?(?!env)\w*")  # fmt: skip
+        reader = find(module, r"\w*csv\w*", r"read_?\w*|load_?(?!env)\w*")
         if reader is None or reader is insert:
             raise
         finish(insert(connection, reader(DATA)))

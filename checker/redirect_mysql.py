@@ -12,7 +12,10 @@ ADDRESS = frozenset(
     {"host", "port", "user", "username", "password", "passwd", "password1", "unix_socket"}
 )
 ENCRYPTION = ("ssl", "tls", "auth_plugin", "client_cert", "use_pure_ssl")
-CHARSET = {"charset": "utf8mb4", "collation": "utf8mb4_general_ci"}  # the drivers' default may be MySQL's
+CHARSET = {
+    "charset": "utf8mb4",
+    "collation": "utf8mb4_general_ci",
+}  # the drivers' default may be MySQL's
 
 
 def install(mysql: dict | None, drivers: list[str], channel) -> None:

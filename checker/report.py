@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from checker.answers import Answer
-from checker.judge import PASS, SKIPPED, VERDICTS, WRONG, Verdict
+from checker.judge import CRASH, PASS, SKIPPED, VERDICTS, WRONG, Verdict
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 WIDTH = 100
@@ -33,33 +33,36 @@ class Report:
                 print("\r\x1b[K", end="", file=self.stream, flush=True)
 
     def details(self, answer: Answer, verdicts: list[Verdict]) -> None:
-        """One answer: a line an exercise, and what is wrong under it."""
-        self.line(self.paint(str(answer.name), BOLD))
+        """One answer: a line an exercise, what is wrong under it; all advice at the end, once."""
+        self.line(self.paint(answer.name, BOLD))
         for verdict in verdicts:
-            colour = GREEN if verdict.verdict == PASS else YELLOW if verdict.verdict == SKIPPED else RED
-            said = self.paint(f"{verdict.verdict:16}", colour)
-            name = verdict.exercise.number
-            name = "" if name == "seed" else name
-            self.line(f"  {name:>2}  {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
-            self._failures(verdict)
-            for result in verdict.advice:
-                self._indented(f"advice: {result.said}. {result.check.hint}", DIM)
+            name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
+            said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
+            self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
+            for text, place, hint in _told(verdict):
+                where = f"{place}: " if place else ""
+                self._indented(f"{where}{_sentence(text)}")
+                if hint:
+                    self._indented(f"Hint: {hint}", DIM)
+        self._advice(verdicts)
         right = sum(verdict.verdict == PASS for verdict in verdicts)
         self.line(f"  {right} of {len(verdicts)} right")
 
-    def _failures(self, verdict: Verdict) -> None:
-        told = [(r.said, r.place, r.check.hint) for r in verdict.failed]
-        if verdict.verdict not in (PASS, WRONG, "CRASH") or (verdict.verdict == "CRASH" and not told):
-            told = [(verdict.said, verdict.place, verdict.hint)]
-        elif verdict.verdict == "CRASH" and verdict.said not in [said for said, *_ in told]:
-            told = [(verdict.said, verdict.place, verdict.hint)]
-        for said, place, hint in told:
-            self._indented(f"{said}{f' ({place})' if place else ''}")
-            if hint:
-                self._indented(f"hint: {hint}", DIM)
+    def _advice(self, verdicts: list[Verdict]) -> None:
+        found: dict[tuple[str, str], list[str]] = {}
+        for verdict in verdicts:
+            for result in verdict.advice:
+                same = (result.check.looks_for, result.check.hint)
+                found.setdefault(same, []).append(verdict.exercise.number)
+        if found:
+            self.line("  Advice, which costs nothing:")
+        for (looks_for, hint), numbers in found.items():
+            self._indented(f"{', '.join(numbers)}: better if {looks_for}. {hint}", DIM)
 
     def _indented(self, text: str, colour: str | None = None) -> None:
-        for part in textwrap.wrap(text, WIDTH, initial_indent=" " * 6, subsequent_indent=" " * 8):
+        for part in textwrap.wrap(
+            text, WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 7, break_on_hyphens=False
+        ):
             self.line(self.paint(part, colour) if colour else part)
 
     def summary(self, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
@@ -78,7 +81,29 @@ class Report:
         text = f"{verdict.exercise.number}:{'ok' if right else verdict.verdict}"
         if verdict.verdict == WRONG:
             text += verdict.score
-        return self.paint(text, GREEN if right else YELLOW if verdict.verdict == SKIPPED else RED)
+        return self.paint(text, _colour(verdict))
+
+
+def _sentence(text: str) -> str:
+    first = text.partition(" ")[0]
+    begin = text[:1].upper() + text[1:] if first.isalpha() else text
+    return begin if begin.endswith((".", "?", "!")) else begin + "."
+
+
+def _colour(verdict: Verdict) -> str:
+    return {PASS: GREEN, SKIPPED: YELLOW}.get(verdict.verdict, RED)
+
+
+def _told(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """What is wrong, where, and a hint: of each failed check, or of the verdict itself."""
+    checks = [(r.said, r.place, r.check.hint) for r in verdict.failed]
+    if verdict.verdict == PASS:
+        return []
+    if verdict.verdict in (WRONG, CRASH, "EXITED") and verdict.said in [
+        text for text, *_ in checks
+    ]:
+        return checks
+    return [(verdict.said, verdict.place, verdict.hint)]
 
 
 def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:

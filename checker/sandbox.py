@@ -18,7 +18,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 PROBE = Path(__file__).with_name("probe.py")
-COPIED = frozenset({".py", ".csv", ".txt", ".json", ".sql", ".md", ".toml", ".yml", ".yaml", ".tsv"})
+COPIED = frozenset(
+    {".py", ".csv", ".txt", ".json", ".sql", ".md", ".toml", ".yml", ".yaml", ".tsv"}
+)
 LEFT_OUT = frozenset(
     {"conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "sitecustomize.py", "usercustomize.py"}
 )

@@ -120,8 +120,17 @@ def _install(name: str, positional: tuple, address, opened: list, closes_in_with
     module, cursors, errors = (ModuleType(n) for n in (name, f"{name}.cursors", f"{name}.err"))
     for cursor in (Cursor, DictCursor, SSCursor, SSDictCursor):
         setattr(cursors, cursor.__name__, cursor)
-    for error in ("Error", "Warning", "DatabaseError", "IntegrityError", "InterfaceError",
-                  "InternalError", "NotSupportedError", "OperationalError", "ProgrammingError"):
+    for error in (
+        "Error",
+        "Warning",
+        "DatabaseError",
+        "IntegrityError",
+        "InterfaceError",
+        "InternalError",
+        "NotSupportedError",
+        "OperationalError",
+        "ProgrammingError",
+    ):
         for holder in (module, errors):
             setattr(holder, error, getattr(mysql.connector, error))
     module.MySQLError = errors.MySQLError = mysql.connector.Error

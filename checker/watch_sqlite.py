@@ -46,8 +46,11 @@ def install(path: str) -> Watch:
         if isinstance(connection, WatchedConnection):
             connection.number = number
         in_main = threading.current_thread() is threading.main_thread()
-        watch.note("open" if isinstance(connection, WatchedConnection) else "open unwatched", number,
-                   "main" if in_main else "thread")
+        watch.note(
+            "open" if isinstance(connection, WatchedConnection) else "open unwatched",
+            number,
+            "main" if in_main else "thread",
+        )
         connection.set_trace_callback(lambda sql: watch.note("sql", number, sql))
         return connection
 
