@@ -150,9 +150,12 @@ class Database:
         if name.lower() in SYSTEM or name == DATABASE or not re.fullmatch(r"[\w$-]{1,60}", name):
             return
         self.run(f"CREATE DATABASE IF NOT EXISTS `{name}`")
-        self.run(
-            f"CREATE VIEW IF NOT EXISTS `{name}`.user_data AS SELECT * FROM {DATABASE}.user_data"
-        )
+        with contextlib.suppress(
+            self.error
+        ):  # after the table was taken away there is nothing to show
+            self.run(
+                f"CREATE VIEW IF NOT EXISTS `{name}`.user_data AS SELECT * FROM {DATABASE}.user_data"
+            )
 
     def grow(self, form: str) -> int:
         """Add rows until the table is large; return how many bytes of rows a client must receive."""

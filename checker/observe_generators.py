@@ -16,9 +16,10 @@ ENOUGH = 400  # more than the small table has
 
 def stream(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    function = find(module, "stream_users?", r"stream_?users?\w*", r"\w*user\w*")
-    if function is None and callable(module):
+    function = find(module, "stream_users?")
+    if function is None and callable(module):  # as the course's main file calls it
         function = module
+    function = function or find(module, r"stream_?users?\w*", r"\w*user\w*")
     if function is None:
         return
     _values(observer, "rows", lambda: _take(function()))
