@@ -9,7 +9,7 @@ from checker import report as reports
 from checker.answers import find_answers
 from checker.checks import explain
 from checker.exercises import chosen
-from checker.runner import SECONDS, check_answers, failures
+from checker.runner import SECONDS, Task, check, failures
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -35,13 +35,13 @@ def main(arguments: list[str] | None = None) -> int:
         done += 1
         report.progress(done, of, f"{task.answer.name} {task.exercise.title}")
 
+    tasks = [Task(answer, exercise) for answer in answers for exercise in exercises]
     try:
-        verdicts = check_answers(
-            answers, exercises, seconds=options.timeout, jobs=options.jobs, progress=progress
-        )
+        verdicts = check(tasks, seconds=options.timeout, jobs=options.jobs, progress=progress)
     except KeyboardInterrupt:
         return 130
-    pairs = [(answer, verdicts[number]) for number, answer in enumerate(answers)]
+    size = len(exercises)
+    pairs = [(a, verdicts[n * size : (n + 1) * size]) for n, a in enumerate(answers)]
     if single or options.details:
         for answer, found in pairs:
             report.details(answer, found)

@@ -34,7 +34,8 @@ class Evidence:
         elif wish == "grow":
             form = "narrow" if self._exercise.number == "4" else "wide"
             size = self._server.grow(form)
-            run.evidence["grow"] = {"bytes": size, "sent": self._proxy.sent}
+            left = {"sent": self._proxy.sent, "open": self._proxy.connections()}
+            run.evidence["grow"] = {"bytes": size, **left}
         elif wish == "empty":
             self._server.empty()
         elif wish == "gone":

@@ -54,13 +54,8 @@ def judge_pages(judge: Judge) -> bool:
     pages = judge.fact("pages of 10")
     if isinstance(pages, list):
         rows = [row for page in pages if isinstance(page, list) for row in page]
-        ordered = len(rows) == len(users) and all(map(same_row, rows, users))
-        chosen = any(
-            re.search(r"order\s+by", q, re.IGNORECASE) for q in _queries(judge, "pages of 10 done")
-        )
-        whole = judge.results.get("rows")
-        judge.check("order", (whole is not None and whole.passed) and (ordered or chosen),
-                    "the pages do not follow each other as the table's rows do", line)  # fmt: skip
+        said = "the pages do not follow each other as the table's rows do"
+        judge.check("order", _is_in_order(rows, users), said, line)
     if judge.seen("single page"):
         if not judge.crashed("single page", "single page", "paginate_users(10, 20)"):
             page, beyond = judge.fact("single page"), judge.fact("single page", "beyond")
@@ -80,6 +75,15 @@ def judge_pages(judge: Judge) -> bool:
     _fault(judge, "lazy_paginate()", line)
     _offset(judge)
     return judge.seen("pages of 10")
+
+
+def _is_in_order(rows: list, users: list) -> bool:
+    """Tell whether the rows come in the table's order, or in that of any one column."""
+    places = [next((n for n, user in enumerate(users) if same_row(row, user)), -1) for row in rows]
+    by_column = ([users[place][column] for place in places] for column in range(4))
+    return any(
+        order in (sorted(order), sorted(order, reverse=True)) for order in (places, *by_column)
+    )
 
 
 def judge_ages(judge: Judge) -> bool:
@@ -222,7 +226,7 @@ def _laziness(judge: Judge, what: str, line: int | None) -> None:
     fetch = judge.source.line_of_call("fetchall") or line
     said = f"after one next(), the server had sent {share:.0%} of the whole table"
     judge.check("lazy", share < LAZY_SHARE, said, fetch)
-    before, stopped = judge.evidence("imported", "open"), judge.evidence("stopped", "open")
+    before, stopped = judge.evidence("grow", "open"), judge.evidence("stopped", "open")
     error = judge.error("stopped")
     said = f"a consumer that stops early gets {told(error)}" if error else ""
     judge.check("stop quietly", error is None, said, line)

@@ -8,7 +8,7 @@ from checker.observe import Observer, find, finish
 
 ALL = "SELECT * FROM users"
 OLDER = "SELECT * FROM users WHERE age > ?"
-DATABASE = r"^db|database|file|path|conn"
+DATABASE = r"^db|database|file|path|conn|name"
 QUERY = r"quer|sql|statement"
 PARAMETERS = r"param|arg|value|age|condition|thresh"
 

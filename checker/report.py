@@ -96,7 +96,8 @@ def _colour(verdict: Verdict) -> str:
 
 def _told(verdict: Verdict) -> list[tuple[str, str, str]]:
     """What is wrong, where, and a hint: of each failed check, or of the verdict itself."""
-    checks = [(r.said, r.place, r.check.hint) for r in verdict.failed]
+    seen = [r for r in verdict.failed if not r.said.startswith("not seen")]
+    checks = [(r.said, r.place, r.check.hint) for r in seen or verdict.failed]
     if verdict.verdict == PASS:
         return []
     if verdict.verdict in (WRONG, CRASH, "EXITED") and verdict.said in [

@@ -39,39 +39,35 @@ class Task:
     exercise: Exercise
 
 
-def check_answers(
-    answers: list[Answer],
-    exercises: list[Exercise],
+def check(
+    tasks: list[Task],
     *,
     seconds: float = SECONDS,
     jobs: int | None = None,
     progress: Callable[[Task, Verdict], None] = lambda *_: None,
-) -> dict[int, list[Verdict]]:
-    """Check every exercise of every answer; return the verdicts by the answer's place in the list."""
-    tasks = [Task(answer, exercise) for answer in answers for exercise in exercises]
+) -> list[Verdict]:
+    """Check answers to exercises side by side; return the verdicts in the order of the tasks.
+
+    `seconds` is the time an exercise gets, `jobs` how many run at once. Call it in the main thread.
+    """
     jobs = jobs or os.cpu_count() or 1
     wanted = sum(_wants_server(task) for task in tasks)
     reason = databases.why_no_server() if wanted else None
     count = 0 if reason else min(jobs, MAX_SERVERS, (wanted + 4) // 5)
-    found: dict[int, dict[str, Verdict]] = {number: {} for number in range(len(answers))}
-    numbers = {id(answer): number for number, answer in enumerate(answers)}
     with databases.servers(count) as servers, ThreadPoolExecutor(jobs) as pool:
         free: queue.Queue = queue.Queue()
         for server in servers:
             free.put(server)
         checker = _Checker(free, reason or "", seconds)
-        # Those that want a server first, so that the others fill the time they wait for one.
-        tasks.sort(key=lambda task: (numbers[id(task.answer)], not _wants_server(task)))
         running = {pool.submit(checker.check, task): task for task in tasks}
         try:
             for done in as_completed(running):
-                task, verdict = running[done], done.result()
-                found[numbers[id(task.answer)]][task.exercise.number] = verdict
-                progress(task, verdict)
+                progress(running[done], done.result())
         except BaseException:
-            pool.shutdown(wait=True, cancel_futures=True)
+            pool.shutdown(wait=False, cancel_futures=True)
+            sandbox.end_running()
             raise
-    return {n: [verdicts[e.number] for e in exercises] for n, verdicts in found.items()}
+    return [done.result() for done in running]  # in the order in which they were submitted
 
 
 def _wants_server(task: Task) -> bool:

@@ -31,6 +31,7 @@ MAX_FILE, MAX_FILES = 3_000_000, 1500
 MAX_FACTS = 40_000_000
 MEMORY = 3 << 30
 FILE_SIZE = 64 << 20
+_running: set[subprocess.Popen] = set()
 
 
 @dataclass
@@ -130,6 +131,7 @@ def run_child(
                 pass_fds=(theirs.fileno(),),
                 start_new_session=True,
             )
+        _running.add(child)
         said = _Tail(child.stdout)
         try:
             ours.sendall((json.dumps({"token": token, **order}) + "\n").encode())
@@ -142,6 +144,7 @@ def run_child(
                 run.status = child.wait(2)
         finally:
             _end(child, token[:16])
+            _running.discard(child)
             said.join()
     if not run.done and not run.facts and run.step == "start" and not run.timed_out:
         run.trouble = run.trouble or said.text() or "the child ended before its first step"
@@ -212,6 +215,13 @@ class _Tail:
 
     def text(self) -> str:
         return self._kept.decode("utf-8", "replace")
+
+
+def end_running() -> None:
+    """End the children of all threads at once, so that those who wait for them go on."""
+    for child in list(_running):
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(child.pid, signal.SIGKILL)
 
 
 def _end(child: subprocess.Popen, mark: str) -> None:

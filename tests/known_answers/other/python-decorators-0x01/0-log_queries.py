@@ -9,7 +9,7 @@ from functools import update_wrapper
 logger = logging.getLogger(__name__)
 
 
-class log_queries:  # noqa: N801, the task's name
+class log_queries:
     def __init__(self, function):
         self.function = function
         self.signature = inspect.signature(function)

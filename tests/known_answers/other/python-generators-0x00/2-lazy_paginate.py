@@ -6,7 +6,7 @@ from mysql.connector import MySQLConnection
 def paginate_users(page_size, offset=0, after=None):
     connection = MySQLConnection(user="x", password="y", host="db.example.com", database="Users")
     try:
-        cursor = connection.cursor(named_tuple=False)
+        cursor = connection.cursor()
         where = "WHERE user_id > %s" if after else "WHERE %s IS NULL"
         cursor.execute(
             f"SELECT user_id, name, email, age FROM user_data {where} ORDER BY user_id"
