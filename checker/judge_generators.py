@@ -224,7 +224,7 @@ def _laziness(judge: Judge, what: str, line: int | None) -> None:
             "lazy", False, f"{what} gives a {judge.fact('first', 'kind')}, not a generator", line
         )
     fetch = judge.source.line_of_call("fetchall") or line
-    said = f"after one next(), the server had sent {share:.0%} of the whole table"
+    said = f"after one next(), the server had sent {share:.0%} of the table, not a few rows"
     judge.check("lazy", share < LAZY_SHARE, said, fetch)
     before, stopped = judge.evidence("grow", "open"), judge.evidence("stopped", "open")
     error = judge.error("stopped")

@@ -61,7 +61,7 @@ def _sleeps(judge: Judge, calls: dict, line: int | None) -> None:
     judge.check(
         "waits", enough, f"with delay=2, two failures led to the waits {two or 'none'}", place
     )
-    said = f"{calls['all fail']} calls that failed led to {count(len(every), 'wait')}"
+    said = f"{calls['all fail']} calls that failed led to {count(len(every), 'wait')}, not {calls['all fail'] - 1}"
     judge.check("last sleep", len(every) < max(calls["all fail"], 1), said, place)
 
 
