@@ -42,6 +42,8 @@ class Answer:
         for folder in places:
             if (path := folder / exercise.file).is_file():
                 return path
+        if any(map(_topic_of, places)):  # then other folders are other work
+            places = [self.root, *filter(_topic_of, places)]
         pattern = re.compile(exercise.also)
         taken = {other.file.lower() for other in EXERCISES} - {exercise.file.lower()}
         for folder in places:
@@ -136,7 +138,11 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
 
 
 def _answer_at(folder: Path) -> Answer | None:
-    topics = {t for inner in _subfolders(folder) for t in _topic_of(inner) if _has_exercise(inner)}
+    inside = [f for f in _subfolders(folder) if _topic_of(f) and _has_exercise(f)]
+    topics = {topic for inner in inside for topic in _topic_of(inner)}
+    answers_inside = [f for f in _subfolders(folder) if _has_topic_folder(f)]
+    if len(answers_inside) > 1 or len(inside) > 2 * len(topics):
+        return None  # a folder of answers, some of which are named after their topic
     if topics:
         return Answer(folder, folder.name, frozenset(topics))
     if not _has_exercise(folder):
@@ -165,6 +171,10 @@ def _first_answer(folder: Path, depth: int) -> Answer | None:
 def _topic_of(folder: Path) -> list[str]:
     name = folder.name
     return [t for t, pattern in TOPIC_FOLDERS.items() if re.search(pattern, name, re.IGNORECASE)]
+
+
+def _has_topic_folder(folder: Path) -> bool:
+    return any(_topic_of(inner) and _has_exercise(inner) for inner in _subfolders(folder))
 
 
 def _has_exercise(folder: Path) -> bool:

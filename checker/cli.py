@@ -3,6 +3,7 @@
 import argparse
 import signal
 import sys
+import warnings
 from pathlib import Path
 
 from checker import report as reports
@@ -23,6 +24,7 @@ def main(arguments: list[str] | None = None) -> int:
     except (FileNotFoundError, ValueError) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2
+    warnings.simplefilter("ignore", SyntaxWarning)  # those of the answers, which are read here, too
     # Ended from outside, it shall stop its servers and children as at any other end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if single and not options.only:

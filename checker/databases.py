@@ -39,6 +39,8 @@ OPTIONS = (
     "--lock-wait-timeout=4",
     "--innodb-buffer-pool-size=64M",
     "--max-connections=300",
+    # Else a connection that an answer keeps for ever would not see the table grow.
+    "--transaction-isolation=READ-COMMITTED",
 )
 NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
 AGES = (25, 26, 40, 41, 18, 67, 33, 52, 90, 29, 24, 45, 71)
@@ -62,15 +64,21 @@ def small_users() -> list[tuple[str, str, str, int]]:
     ]
 
 
+def plain_users() -> list[tuple[str, str, int]]:
+    """The same users for the table users, whose ids are 1 to 57."""
+    rows = [(name, email, age) for _, name, email, age in small_users()]
+    rows[4] = ("Siobhán O'Brien", *rows[4][1:])
+    return rows
+
+
 def make_users_db(path: Path) -> None:
     """Make the SQLite file of the decorator and context manager exercises."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
         )
-        rows = [(name, email, age) for _, name, email, age in small_users()]
-        rows[4] = ("Siobhán O'Brien", *rows[4][1:])
-        connection.executemany("INSERT INTO users (name, email, age) VALUES (?, ?, ?)", rows)
+        insert = "INSERT INTO users (name, email, age) VALUES (?, ?, ?)"
+        connection.executemany(insert, plain_users())
         connection.execute(
             "CREATE TABLE user_data (user_id TEXT PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
         )
@@ -136,6 +144,13 @@ class Database:
             self.run(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
             self.run(f"CREATE TABLE {DATABASE}.user_data {TABLE}")
             self.add(small_users())
+            self.run(
+                f"CREATE TABLE {DATABASE}.users (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255),"
+                " email VARCHAR(255), age INT) CHARACTER SET utf8mb4"
+            )
+            columns = "(name, email, age) VALUES (%s, %s, %s)"
+            with contextlib.closing(self.admin.cursor()) as cursor:
+                cursor.executemany(f"INSERT INTO {DATABASE}.users {columns}", plain_users())
         self.run("SET GLOBAL general_log = ON")
 
     def add(self, rows: list[tuple]) -> None:
@@ -153,9 +168,10 @@ class Database:
         with contextlib.suppress(
             self.error
         ):  # after the table was taken away there is nothing to show
-            self.run(
-                f"CREATE VIEW IF NOT EXISTS `{name}`.user_data AS SELECT * FROM {DATABASE}.user_data"
-            )
+            for table in ("user_data", "users"):
+                self.run(
+                    f"CREATE VIEW IF NOT EXISTS `{name}`.{table} AS SELECT * FROM {DATABASE}.{table}"
+                )
 
     def grow(self, form: str) -> int:
         """Add rows until the table is large; return how many bytes of rows a client must receive."""

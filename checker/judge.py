@@ -82,6 +82,16 @@ class Judge:
         """What a step showed; None if it did not come so far."""
         return self.run.facts.get(step, {}).get(name)
 
+    def text(self, step: str, name: str) -> str:
+        return self.fact(step, name) or ""
+
+    def number(self, step: str, name: str) -> int:
+        return self.fact(step, name) or 0
+
+    def items(self, step: str) -> list:
+        value = self.fact(step)
+        return value if isinstance(value, list) else []
+
     def error(self, step: str) -> dict | None:
         return self.fact(step, "error")
 

@@ -117,9 +117,8 @@ def _both(judge: Judge, users: list, older: list) -> None:
 
 def _overlapping(judge: Judge, line: int | None) -> None:
     said = "the second query began only after the first had ended"
-    calls = judge.fact("overlap", "calls")
-    if calls and calls >= 2:
-        judge.check("concurrent", judge.fact("overlap", "most") >= 2, said, line)
+    if judge.number("overlap", "calls") >= 2:
+        judge.check("concurrent", judge.number("overlap", "most") >= 2, said, line)
         return
     # It does not call the two functions: were two connections open at the same time?
     most = now = 0

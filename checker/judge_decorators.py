@@ -19,20 +19,16 @@ def judge_log_queries(judge: Judge) -> bool:
                     line,
                 )
                 continue
-            query = judge.fact(form, "query")
-            came = judge.fact(form, "got") == query and judge.fact(form, "given") == [
-                "result of",
-                query,
-            ]
+            query = judge.text(form, "query")
+            given = judge.fact(form, "given") == ["result of", query]
+            came = given and judge.fact(form, "got") == query
             judge.check("result", came, f"{what} gave {short(judge.fact(form, 'given'))}", line)
             shown = _is_shown(judge, form)
             judge.check("logged", shown, f"{what} showed no line with its SQL", line)
-            before = query in (judge.fact(form, "before") or "") or query not in judge.fact(
-                form, "shown"
+            only_after = query in judge.text(form, "shown") and query not in judge.text(
+                form, "before"
             )
-            judge.check(
-                "before", before or not shown, "the line came after the query had run", line
-            )
+            judge.check("before", not only_after, "the line came after the query had run", line)
         judge.judge_raised("raises", "failing", "the decorated function", line)
     judge.judge_wraps("log_queries")
     demo_rows(judge, "fetch_all_users", judge.evidence("imported", "users"))
@@ -47,7 +43,8 @@ def _is_shown(judge: Judge, form: str) -> bool:
         r"basicConfig|dictConfig|fileConfig|addHandler|setLevel", judge.source.text
     )
     hidden = judge.fact(form, "hidden") if configures else ""
-    return query in (judge.fact(form, "shown") or "") or query in (hidden or "")
+    shown = f"{judge.fact(form, 'shown')} {hidden}"
+    return " ".join(query.split()).casefold() in " ".join(shown.split()).casefold()
 
 
 def judge_with_db_connection(judge: Judge) -> bool:

@@ -66,7 +66,7 @@ def judge_pages(judge: Judge) -> bool:
             )
             if chosen and isinstance(page, list) and len(page) == 10:
                 said = ""
-            if not said and beyond:
+            if not said and isinstance(beyond, list) and beyond:
                 said = f"a page beyond the last row has {len(beyond)} rows"
             judge.check("single page", not said, said, judge.source.line_of(r"\w*paginate_users"))
     else:
@@ -125,16 +125,18 @@ def _average(judge: Judge, ages: list) -> None:
         numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", said)]
         near = any(abs(number - expected) < 0.0501 for number in numbers)
         came = f"{numbers[-1]:g}" if numbers else "nothing"
+        if not numbers and judge.fact("average", "program"):
+            came = "nothing, and there is no function that computes it"
         judge.check("average", near, f"expected {expected:.2f}, got {came}", line)
     _closed(judge, "average done", "the average")
     averaging = [
         q for q in _queries(judge, "average done") if re.search(r"\bavg\s*\(", q, re.IGNORECASE)
     ]
     judge.check("no AVG", not averaging, f"the server was asked: {short(averaging[:1])}", line)
-    if judge.seen("kept ages") and not judge.error("kept ages") and judge.fact("kept ages", "read"):
-        kept, read = judge.fact("kept ages", "kept"), judge.fact("kept ages", "read")
+    kept, read = judge.number("kept ages", "kept"), judge.number("kept ages", "read")
+    if read and not judge.error("kept ages"):
         judge.check(
-            "no list", kept <= read / 2, f"of {read} ages, {kept} were kept at the same time", line
+            "no list", 2 * kept <= read, f"of {read} ages, {kept} were kept at the same time", line
         )
     else:
         judge.check("no list", True)

@@ -61,8 +61,9 @@ def _sleeps(judge: Judge, calls: dict, line: int | None) -> None:
     judge.check(
         "waits", enough, f"with delay=2, two failures led to the waits {two or 'none'}", place
     )
-    said = f"{calls['all fail']} calls that failed led to {count(len(every), 'wait')}, not {calls['all fail'] - 1}"
-    judge.check("last sleep", len(every) < max(calls["all fail"], 1), said, place)
+    failed = calls["all fail"]
+    said = f"{failed} calls that failed led to {count(len(every), 'wait')}, not {failed - 1}"
+    judge.check("last sleep", len(every) < max(failed, 1), said, place)
 
 
 def judge_cache_query(judge: Judge) -> bool:
@@ -72,7 +73,7 @@ def judge_cache_query(judge: Judge) -> bool:
         if not judge.crashed("hit", "miss", "the first call") and not judge.crashed(
             "hit", "hit", "the second call"
         ):
-            calls = (judge.fact("miss", "calls"), judge.fact("hit", "calls"))
+            calls = (judge.number("miss", "calls"), judge.number("hit", "calls"))
             same = judge.fact("miss") == judge.fact("hit") and judge.fact("miss")
             said = (
                 f"the function ran {sum(calls)} times for two equal calls"
@@ -96,13 +97,13 @@ def judge_cache_query(judge: Judge) -> bool:
         else:
             judge.check("positional", True)
         judge.judge_raised("raises", "failing", "a query", line)
-        kept = "changed by a caller" not in (judge.fact("mutated") or [])
+        kept = "changed by a caller" not in judge.items("mutated")
         judge.check(
             "shared list", kept, "the next caller sees what the one before added to its list", line
         )
         stale = [
             row
-            for row in judge.fact("stale") or []
+            for row in judge.items("stale")
             if isinstance(row, list) and row[1:] != ["changed@checker.example"]
         ]
         judge.check("stale", not stale, "after an UPDATE the old rows came", line)
@@ -112,7 +113,7 @@ def judge_cache_query(judge: Judge) -> bool:
     )
     if judge.seen("demo again"):
         again = judge.fact("demo again", "sqlite") or []
-        ran = [e for e in again if e[0] == "sql" and judge.fact("demo", "query") in e[2]]
+        ran = [e for e in again if e[0] == "sql" and judge.text("demo", "query") in e[2]]
         judge.check(
             "demo rows",
             not ran,

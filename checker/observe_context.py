@@ -2,6 +2,8 @@
 
 import asyncio
 import inspect
+import re
+import sqlite3
 from pathlib import Path
 
 from checker.observe import Observer, find, finish
@@ -10,6 +12,7 @@ ALL = "SELECT * FROM users"
 OLDER = "SELECT * FROM users WHERE age > ?"
 DATABASE = r"^db|database|file|path|conn|name"
 QUERY = r"quer|sql|statement"
+MYSQL = {"host": "localhost", "user": "root", "port": 3306}
 PARAMETERS = r"param|arg|value|age|condition|thresh"
 
 
@@ -49,8 +52,10 @@ def query(observer: Observer, file: Path) -> None:
     if manager is None:
         return
 
-    def rows(sql: str, *parameters):
-        with _execute(manager, sql, parameters) as given:
+    bare = _wants_bare_value(observer, manager)
+
+    def rows(sql: str, value):
+        with _execute(manager, sql, value if bare else (value,)) as given:
             return _rows(given)
 
     with observer.step("older than 25") as fact:
@@ -59,11 +64,22 @@ def query(observer: Observer, file: Path) -> None:
         fact["value"] = rows(OLDER, 40)
     with observer.step("quote") as fact:
         fact["value"] = rows("SELECT * FROM users WHERE name = ?", "Siobhán O'Brien")
-    with observer.step("failing") as fact, _execute(manager, OLDER, (25,)) as given:
+    with observer.step("failing") as fact, _execute(manager, OLDER, 25 if bare else (25,)) as given:
         _rows(given)
         raise LookupError("raised inside")
     with observer.step("bad query") as fact:
         fact["value"] = rows("SELECT * FROM nowhere WHERE age > ?", 25)
+
+
+def _wants_bare_value(observer: Observer, manager) -> bool:
+    """Tell whether the class takes 25 where others take (25,)."""
+    takes = {}
+    for form, value in (("tuple", (25,)), ("bare", 25)):
+        with observer.step(f"form {form}"):
+            with _execute(manager, OLDER, value) as given:
+                _rows(given)
+            takes[form] = True
+    return "tuple" not in takes and "bare" in takes
 
 
 def concurrent(observer: Observer, file: Path) -> None:
@@ -74,13 +90,7 @@ def concurrent(observer: Observer, file: Path) -> None:
     older = find(
         module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async
     )
-    both = find(
-        module,
-        "fetch_concurrent(ly)?",
-        r"\w*concurrent\w*",
-        r"\w*gather\w*|main|run\w*",
-        kind=_async,
-    )
+    both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*|main|run\w*")
     with observer.step("functions") as fact:
         fact["found"] = [
             name
@@ -90,10 +100,10 @@ def concurrent(observer: Observer, file: Path) -> None:
     for name, function in (("users", everybody), ("older", older)):
         if function is not None:
             with observer.step(name) as fact:
-                fact["value"] = asyncio.run(_awaited(function))
+                fact["value"] = _run(function)
     if both is not None:
         with observer.step("both") as fact:
-            fact["value"] = asyncio.run(_awaited(both))
+            fact["value"] = _run(both)
         _overlap(observer, module, everybody, older, both)
     if everybody is not None:
         broken = observer.watch.real_connect()
@@ -101,12 +111,19 @@ def concurrent(observer: Observer, file: Path) -> None:
         broken.commit()
         broken.close()
         with observer.step("fault") as fact:
-            fact["value"] = asyncio.run(_awaited(everybody))
+            fact["value"] = _run(everybody)
 
 
-async def _awaited(function):
-    result = call(function, {DATABASE: "users.db", PARAMETERS: 40})
-    return await asyncio.wait_for(result, 8)
+def _run(function):
+    """Run an async function, or a plain one that calls asyncio.run itself."""
+    values = {DATABASE: "users.db", PARAMETERS: 40}
+    if not inspect.iscoroutinefunction(function):
+        return call(function, values)
+
+    async def limited():
+        return await asyncio.wait_for(call(function, values), 8)
+
+    return asyncio.run(limited())
 
 
 def _overlap(observer: Observer, module, everybody, older, both) -> None:
@@ -128,7 +145,7 @@ def _overlap(observer: Observer, module, everybody, older, both) -> None:
     try:
         with observer.step("overlap") as fact:
             try:
-                asyncio.run(_awaited(both))
+                _run(both)
             finally:
                 fact |= {"calls": calls, "most": most}
     finally:
@@ -139,24 +156,27 @@ def _overlap(observer: Observer, module, everybody, older, both) -> None:
 
 def call(function, values: dict):
     """Call with the values whose pattern fits a parameter; those that fit none keep their defaults."""
-    arguments = {}
+    arguments, rest = {}, []
     for parameter in inspect.signature(function).parameters.values():
-        if parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD):
-            continue
-        for pattern, value in values.items():
-            if inspect.re.search(pattern, parameter.name, inspect.re.IGNORECASE):
-                arguments[parameter.name] = value
-                break
+        name = parameter.name
+        pattern = next((p for p in values if re.search(p, name, re.IGNORECASE)), None)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            if not rest and PARAMETERS in values:
+                rest = values[PARAMETERS]
+        elif pattern is not None and parameter.kind is not parameter.VAR_KEYWORD:
+            arguments[name] = values[pattern]
+        elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+            arguments[name] = MYSQL.get(name.lower(), "checked")
+    if rest:
+        return function(*arguments.values(), *(rest if isinstance(rest, tuple) else (rest,)))
     return function(**arguments)
 
 
-def _execute(manager, sql: str, parameters: tuple):
-    arguments = dict(zip((DATABASE, QUERY, PARAMETERS), ("users.db", sql, parameters), strict=True))
+def _execute(manager, sql: str, parameters):
+    database = "users.db"
     if any("conn" in name.lower() for name in inspect.signature(manager).parameters):
-        import sqlite3
-
-        arguments[DATABASE] = sqlite3.connect("users.db")
-    return call(manager, {name: arguments[name] for name in (QUERY, DATABASE, PARAMETERS)})
+        database = sqlite3.connect("users.db")
+    return call(manager, {QUERY: sql, DATABASE: database, PARAMETERS: parameters})
 
 
 def _class(module):

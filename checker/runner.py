@@ -102,7 +102,7 @@ class _Checker:
             said = f"there is no file {exercise.file}"
             return Verdict(exercise, MISSING, said)
         place = file.relative_to(answer.root).as_posix()
-        source = Source(file, read_source(file))
+        source = Source(file)
         if source.error:
             line = getattr(source.error, "lineno", None)
             said = f"Python cannot read the file: {getattr(source.error, 'msg', source.error)}"

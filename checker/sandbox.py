@@ -181,7 +181,7 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
         return
     if "fact" in message:
         # The first word counts: a fact that comes again later is not one of the probe's.
-        run.facts.setdefault(str(message["fact"]), message["values"])
+        run.facts.setdefault(str(message["fact"]), shaped(message.get("values")))
     elif "step" in message:
         run.step = str(message["step"])
     elif "mark" in message or "wish" in message:
@@ -193,6 +193,38 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
         run.no_server = True
     elif message.get("done"):
         run.done = True
+
+
+# The types of what the probe itself puts into a fact; all else is the answer's, of any type.
+SHAPES = {
+    "sqlite": list, "events": list, "sleeps": list, "found": list, "done": list, "error": dict,
+    "printed": str, "shown": str, "hidden": str, "before": str, "query": str, "table said": str,
+    "printed so far": str, "kind": str, "wanted": str,
+    "calls": int, "kept": int, "read": int, "most": int,
+}  # fmt: skip
+ERROR_SHAPES = {"type": str, "bases": list, "message": str}
+
+
+def shaped(values: object) -> dict:
+    """A fact without what has not the shape that the probe gives it."""
+    if not isinstance(values, dict):
+        return {}
+    fits = {k: v for k, v in values.items() if isinstance(v, SHAPES.get(k, object))}
+    for event in fits.get("sqlite", ()):
+        if not (isinstance(event, list) and list(map(type, event)) == [str, int, str]):
+            del fits["sqlite"]
+            break
+    for name in ("sleeps", "events", "found", "done"):
+        if not all(isinstance(item, str | int | float) for item in fits.get(name, ())):
+            del fits[name]
+    error = fits.get("error", ERROR_SHAPES)
+    if error is not ERROR_SHAPES:
+        good = all(isinstance(error.get(name), kind) for name, kind in ERROR_SHAPES.items())
+        place = error.get("place")
+        if not good or not (place is None or (isinstance(place, list) and len(place) == 2)):
+            fits["error"] = {"type": "Error", "bases": [], "message": "", "place": None}
+        fits["error"]["module"] = str(error.get("module") or "")
+    return fits
 
 
 class _Tail:

@@ -11,10 +11,10 @@ SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", 
 class Source:
     """One file's text, for finding the line of something."""
 
-    def __init__(self, path: Path, text: str):
-        self.path, self.text, self.error = path, text, None
+    def __init__(self, path: Path):
+        self.path, self.text, self.error = path, read_source(path), None
         try:
-            self.tree = ast.parse(text, filename=path.name)
+            self.tree = ast.parse(path.read_bytes(), filename=path.name)
         except (SyntaxError, ValueError) as error:
             self.tree, self.error = ast.Module([], []), error
 

@@ -403,3 +403,17 @@ def test_files_of_other_names_are_found(tmp_path):
 def test_exercises_are_chosen_by_number_or_name():
     assert [e.number for e in chosen(["4", "retry", "seed"])] == ["seed", "4", "8"]
     assert len(chosen([])) == 13
+
+
+def test_readme_shows_what_is_printed(tmp_path, capsys):
+    flaws = {("1", "lazy"), ("8", "last sleep"), ("9", "stale")}
+    shutil.copytree(PLAIN, tmp_path / "my-answer")
+    for number, wrong in enumerate(w for w in KNOWN_WRONG if (w.exercise, w.check) in flaws):
+        file = folder_of(BY_NUMBER[wrong.exercise])
+        shutil.copy(
+            changed(wrong, tmp_path / str(number)).root / file, tmp_path / "my-answer" / file
+        )
+    main([str(tmp_path / "my-answer"), "--only", "seed", *(f"--only={n}" for n in "1389")])
+    printed = capsys.readouterr().out.splitlines()
+    sample = (ROOT / "README.md").read_text().partition("```text\n")[2].partition("```")[0]
+    assert sample.splitlines() == [line for line in printed if not line.endswith(" right")]
