@@ -9,7 +9,15 @@
 
 import sys
 
+import seed
 from checker.cli import main
 
+
+def run() -> None:
+    status = main()
+    sys.stdout.flush()
+    sys.exit(status)
+
+
 if __name__ == "__main__":
-    sys.exit(main())
+    seed.run_script(run)

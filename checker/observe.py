@@ -67,7 +67,11 @@ class Observer:
         vars(builtins).update(BUILTINS)  # what the answer may have put in their place
         fact["sqlite"] = self.watch.since(start)
         fact["printed"] = self.output.text()[-MAX_OUTPUT:]
-        self._channel.send(fact=name, values=plain(fact, MAX_OUTPUT))
+        try:
+            values = plain(fact, MAX_OUTPUT)
+        except Exception as error:  # of a value whose methods fail
+            values = plain({"error": self.describe(error)})
+        self._channel.send(fact=name, values=values)
 
     def mark(self, name: str) -> None:
         """Let the parent look at the servers and files as they are now."""
@@ -143,19 +147,21 @@ class Observer:
 
 def plain(value, text: int = MAX_TEXT, depth: int = 6):
     """Turn a value into what JSON can hold: rows of any kind to lists and dicts, numbers to numbers."""
-    if value is None or (isinstance(value, bool | int | float) and not isinstance(value, bool)):
-        return int(value) if isinstance(value, int) and type(value) is not bool else value
-    if isinstance(value, bool):
+    if value is None or value is True or value is False:
         return value
-    if isinstance(value, str):
-        return str(value[:text])
-    if isinstance(value, Decimal):
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Decimal) and value.is_finite():
         return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, str):
+        return str.encode(value[:text], "utf-8", "replace").decode()
     if isinstance(value, bytes | bytearray):
         return bytes(value).decode("utf-8", "replace")[:text]
     if depth and isinstance(value, dict):
         items = islice(value.items(), MAX_ITEMS)
-        return {str(k): plain(v, text, depth - 1) for k, v in items}
+        return {plain(str(k), text): plain(v, text, depth - 1) for k, v in items}
     if depth and (isinstance(value, list | tuple | set | frozenset) or _is_row(value)):
         return [plain(item, text, depth - 1) for item in islice(value, MAX_ITEMS)]
     return {"$object": type(value).__name__}

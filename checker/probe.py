@@ -4,6 +4,7 @@ Started by sandbox.py with the number of a socket to the parent. Nothing that is
 answer is known in this process: it hands back facts, the parent judges them.
 """
 
+import contextlib
 import importlib
 import importlib.util
 import json
@@ -56,7 +57,11 @@ class Channel:
 def limit(limits: dict) -> None:
     """Set the limits that end a runaway answer even if nobody watches it any more."""
     for name, value in limits.items():
-        resource.setrlimit(getattr(resource, name), (value, value))
+        kind = getattr(resource, name)
+        hard = resource.getrlimit(kind)[1]
+        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        with contextlib.suppress(OSError, ValueError):  # a limit that this system does not have
+            resource.setrlimit(kind, (allowed, allowed))
 
 
 def forbid(mysql_socket: str | None) -> None:

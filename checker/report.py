@@ -61,7 +61,7 @@ class Report:
 
     def _indented(self, text: str, colour: str | None = None) -> None:
         for part in textwrap.wrap(
-            text, WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 7, break_on_hyphens=False
+            _printable(text), WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 7, break_on_hyphens=False
         ):
             self.line(self.paint(part, colour) if colour else part)
 
@@ -148,7 +148,7 @@ def _exercise_data(verdict: Verdict) -> dict:
 
 def write_json(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
     text = json.dumps(as_data(all_verdicts), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8")
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:

@@ -21,7 +21,7 @@ def _same(found, expected) -> bool:
     if isinstance(expected, int | float) and not isinstance(expected, bool):
         try:
             return abs(float(found) - float(expected)) < 1e-6
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return False
     return found == expected
 

@@ -24,9 +24,7 @@ COPIED = frozenset(
 LEFT_OUT = frozenset(
     {"conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "sitecustomize.py", "usercustomize.py"}
 )
-FOLDERS_LEFT_OUT = frozenset(
-    {"venv", "env", "node_modules", "site-packages", "__pycache__", "benchmarks"}
-)
+FOLDERS_LEFT_OUT = frozenset({"venv", "env", "node_modules", "site-packages", "__pycache__"})
 MAX_FILE, MAX_FILES = 3_000_000, 1500
 MAX_FACTS = 40_000_000
 MEMORY = 3 << 30

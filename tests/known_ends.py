@@ -56,6 +56,16 @@ FOR_EVER = """while True:
                 except Exception:
                     pass"""
 
+UNPRINTABLE = """
+class Text(str):
+    def __getitem__(self, key):
+        raise ValueError("no part of me")
+
+
+def stream_users():
+    yield {"user_id": Text("a"), "name": "\\udc80", "email": 10**5000, "age": float("nan")}
+"""
+
 ENDS = {
     "os._exit": End("1", "import os\nos._exit(0)\n", EXITED, "ended its own process"),
     "sys.exit": End("1", "import sys\nsys.exit(0)\n", EXITED, "SystemExit"),
@@ -77,5 +87,7 @@ ENDS = {
     "module": End("5", "import with_db_connection\n", CRASH, "with_db_connection"),
     "other names": End("5", "def something():\n    pass\n", WRONG, "does not define log_queries"),
     "equal to all": End("10", EQUAL_TO_ALL, WRONG, "expected users"),
+    "unprintable": End("1", UNPRINTABLE, CRASH, "no part of me"),
+    "surrogates": End("5", "raise ValueError('\\udc80\\x00\\x1b[31m')\n", CRASH, "ValueError"),
     "no facts": End("1", "def stream_users():\n    yield object()\n", WRONG, "expected rows like"),
 }

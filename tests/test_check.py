@@ -369,6 +369,18 @@ def test_the_program_runs_from_anywhere(tmp_path):
     assert "connection manager" in done.stdout
 
 
+def test_a_reader_that_stops_early_ends_it_quietly():
+    done = subprocess.run(
+        ["bash", "-c", '"$0" check.py --explain 4 | head -n 1', sys.executable],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("4. average age")
+    assert done.stderr == ""
+
+
 # ---------------------------------------------------------------- finding answers
 
 
@@ -386,6 +398,13 @@ def test_answers_are_found(path, single, names, topics):
     answers, is_single = find_answers(path)
     assert (is_single, [answer.name for answer in answers]) == (single, names)
     assert answers[0].topics == topics
+
+
+def test_answers_named_after_their_topic_are_many_all_the_same(tmp_path):
+    for name in ("my-generators", "my-decorators"):
+        write(tmp_path / name, {"5": "x = 1", "README.py": "x = 1"})
+    answers, single = find_answers(tmp_path)
+    assert (single, len(answers)) == (False, 2)
 
 
 def test_files_of_other_names_are_found(tmp_path):
