@@ -40,6 +40,8 @@ def judge_query(judge: Judge) -> bool:
 
 
 def _managed(judge: Judge, step: str, leave: int | None) -> None:
+    if judge.error(step):  # there was no block to leave
+        return
     judge.judge_closed("closed", step, "the block", leave)
     judge.judge_closed("closed on error", "failing", "a block that fails", leave)
     judge.judge_raised("raises", "failing", "the block", leave)

@@ -5,6 +5,7 @@ mysql-connector, PyMySQL and MySQLdb alike; what is not installed of the last tw
 
 import importlib
 import importlib.util
+import re
 import sys
 
 # What says where and as whom to connect, and how to encrypt on the way; all else the answer decides.
@@ -31,8 +32,10 @@ def install(mysql: dict | None, drivers: list[str], channel) -> None:
             for name, value in options.items()
             if name not in ADDRESS and not name.startswith(ENCRYPTION)
         }
-        if name := kept.get("database", kept.get("db")):
-            channel.ask(wish="database", name=str(name))
+        for option in ("database", "db"):
+            if name := kept.get(option):
+                kept[option] = re.sub(r"[^\w$-]", "_", str(name))[:60]
+                channel.ask(wish="database", name=kept[option])
         where = {name: mysql[name] for name in ("user", "password")}
         return kept | where | {"unix_socket": mysql["socket"]}
 

@@ -61,7 +61,11 @@ class Report:
 
     def _indented(self, text: str, colour: str | None = None) -> None:
         for part in textwrap.wrap(
-            _printable(text), WIDTH, initial_indent=" " * 5, subsequent_indent=" " * 7, break_on_hyphens=False
+            _printable(text),
+            WIDTH,
+            initial_indent=" " * 5,
+            subsequent_indent=" " * 7,
+            break_on_hyphens=False,
         ):
             self.line(self.paint(part, colour) if colour else part)
 
