@@ -1,12 +1,10 @@
-"""The databases that answers get: the private server of the tests, and the file users.db.
+"""The private server, that of the tests: tables, faults, and what is stored after an answer ran.
 
-What is in them is known to the parent only, which makes them, changes them when the child asks, and
-reads them itself to see what an answer did.
+The parent alone knows what is in it, changes it when the child asks, and reads it itself.
 """
 
 import contextlib
 import re
-import sqlite3
 import sys
 import time
 from collections.abc import Iterator
@@ -17,6 +15,8 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT / "tests"))  # the tests' server, which stands once
 
 from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa: E402, needs the path
+
+from checker.users import STRANGER, plain_users, small_users  # noqa: E402
 
 DATABASE = "ALX_prodev"
 SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
@@ -42,70 +42,9 @@ OPTIONS = (
     # Else a connection that an answer keeps for ever would not see the table grow.
     "--transaction-isolation=READ-COMMITTED",
 )
-NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
-AGES = (25, 26, 40, 41, 18, 67, 33, 52, 90, 29, 24, 45, 71)
-SMALL = 57
-STRANGER = ("99999999-0000-4000-8000-000000000001", "Somebody Else", "else@checker.example", 44)
 LARGE_ROWS = {"wide": 8_000, "narrow": 60_000}
 WIDE = 220  # characters of a name and of an email in the large table
 SETTLE_SECONDS = 1.5
-
-
-def small_users() -> list[tuple[str, str, str, int]]:
-    """Users in user_id order: 57, so that no usual batch size divides them; 19 does."""
-    return [
-        (
-            f"{number:08x}-0000-4000-8000-{number * 7919:012x}",
-            f"{NAMES[number % len(NAMES)]} {number}",
-            f"user{number}@checker.example",
-            AGES[number % len(AGES)],
-        )
-        for number in range(1, SMALL + 1)
-    ]
-
-
-def plain_users() -> list[tuple[str, str, int]]:
-    """The same users for the table users, whose ids are 1 to 57."""
-    rows = [(name, email, age) for _, name, email, age in small_users()]
-    rows[4] = ("Siobhán O'Brien", *rows[4][1:])
-    return rows
-
-
-def make_users_db(path: Path) -> None:
-    """Make the SQLite file of the decorator and context manager exercises."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
-        )
-        insert = "INSERT INTO users (name, email, age) VALUES (?, ?, ?)"
-        connection.executemany(insert, plain_users())
-        connection.execute(
-            "CREATE TABLE user_data (user_id TEXT PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
-        )
-        connection.executemany("INSERT INTO user_data VALUES (?, ?, ?, ?)", small_users())
-        connection.commit()
-
-
-def read_sqlite(path: Path, table: str) -> list[list]:
-    """What is committed in a table of the file; nothing if there is no such table."""
-    if not path.is_file():
-        return []
-    try:
-        with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection:
-            return [list(row) for row in connection.execute(f"SELECT * FROM {table} LIMIT 2000")]
-    except sqlite3.Error:
-        return []
-
-
-def csv_text(header: list[str]) -> str:
-    """The users as the course's CSV shows them, quoted, with these columns."""
-    columns = ("user_id", "name", "email", "age")
-    lines = [",".join(f'"{name}"' for name in header)]
-    for row in small_users():
-        user = dict(zip(columns, row, strict=True))
-        cells = [str(user.get(name.strip().lower(), "")).replace('"', '""') for name in header]
-        lines.append(",".join(f'"{cell}"' for cell in cells))
-    return "\n".join(lines) + "\n"
 
 
 class Database:

@@ -3,7 +3,7 @@
 import time
 from pathlib import Path
 
-from checker import databases, sandbox
+from checker import databases, sandbox, users
 from checker.exercises import GENERATORS, Exercise
 from checker.proxy import CountingProxy
 
@@ -65,9 +65,9 @@ class Evidence:
             if mark in ("imported", "first run", "second run"):
                 seen["user_data"] = self._server.rows()
         if self._exercise.topic != GENERATORS:
-            seen["users"] = databases.read_sqlite(self._users_db, "users")
+            seen["users"] = users.read_sqlite(self._users_db, "users")
         elif self._exercise.number == "seed" and not seen.get("user_data"):
-            seen["user_data"] = databases.read_sqlite(self._users_db, "user_data")
+            seen["user_data"] = users.read_sqlite(self._users_db, "user_data")
         return seen
 
     def _settle(self, mark: str) -> None:

@@ -1,8 +1,8 @@
 """The seed: what the server or the file holds after each of two runs, to results."""
 
-from checker.databases import STRANGER, small_users
 from checker.judge import Judge
 from checker.rows import short
+from checker.users import STRANGER, small_users
 
 
 def judge_seed(judge: Judge) -> bool:

@@ -6,7 +6,6 @@ mysql-connector, PyMySQL and MySQLdb alike; what is not installed of the last tw
 import importlib
 import importlib.util
 import re
-import sys
 
 # What says where and as whom to connect, and how to encrypt on the way; all else the answer decides.
 ADDRESS = frozenset(
@@ -124,7 +123,3 @@ def _patch_mysqldb(address, opened: list) -> None:
         return connection
 
     MySQLdb.connect = MySQLdb.Connect = MySQLdb.Connection = connect
-
-
-def installed_stand_ins() -> list[str]:
-    return [n for n in ("pymysql", "MySQLdb") if hasattr(sys.modules.get(n), "is_stand_in")]

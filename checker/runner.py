@@ -19,6 +19,7 @@ from checker import (
     judge_retry_cache,
     judge_seed,
     sandbox,
+    users,
 )
 from checker.answers import Answer
 from checker.evidence import Evidence
@@ -177,12 +178,12 @@ class _Checker:
 
 def _put_data(answer: Answer, exercise: Exercise, root: Path, users_db: Path) -> None:
     """Put users.db and user_data.csv where a script of the answer may look for them."""
-    text = databases.csv_text(_csv_header(answer))
+    text = users.csv_text(_csv_header(answer))
     folders = {root, users_db.parent, *(f for f in root.iterdir() if f.is_dir())}
     for folder in folders:
         (folder / "user_data.csv").write_text(text, encoding="utf-8")
         if exercise.number != "seed":
-            databases.make_users_db(folder / "users.db")
+            users.make_users_db(folder / "users.db")
 
 
 def _csv_header(answer: Answer) -> list[str]:
