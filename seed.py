@@ -10,15 +10,11 @@ beside this one, named after what they do; the scripts need this one only.
 
 import argparse
 
-from seed_cache import QueryCache, data_state, find_read, is_keepable
+from seed_cache import QueryCache, find_read
+from seed_connection import open_reader
 from seed_csv import find_csv
-from seed_engine import (
-    connect_db,
-    connect_to_prodev,
-    create_database,
-    open_reader,
-    read_settings,
-)
+from seed_data_state import data_state, is_keepable
+from seed_engine import connect_db, connect_to_prodev, create_database
 from seed_load import LoadCounts, insert_data, reject_path
 from seed_retry import attempts, clean_up, closing, closing_async, is_transient
 from seed_script import (
@@ -32,6 +28,7 @@ from seed_script import (
     run_script,
     whole_numbers,
 )
+from seed_settings import read_settings
 from seed_stream import age_blocks, user_blocks
 from seed_table import create_table
 from seed_users_db import users_db

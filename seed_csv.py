@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from seed_engine import ROOT
+from seed_settings import ROOT
 
 MAX_TEXT = 255  # characters of name and email, as in the table
 MAX_AGE = 150

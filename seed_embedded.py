@@ -6,12 +6,11 @@ It serves the scripts and the course's main files; it is no MySQL.
 import re
 import sqlite3
 import sys
-from collections.abc import Iterator
-from contextlib import contextmanager
 from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
+from seed_errors import explained
 from seed_retry import clean_up, closing
 
 LOCK_WAIT_SECONDS = 50  # InnoDB's default, so that both engines wait alike
@@ -122,20 +121,12 @@ def create_file(file: Path) -> None:
         database.execute("PRAGMA user_version = 0")  # a write, so that the file exists
 
 
-@contextmanager
-def _naming(database: Path | str) -> Iterator[None]:
-    """Say in SQLite's own error which file it is about, and what to do."""
-    try:
-        yield
-    except sqlite3.DatabaseError as error:
-        raise type(error)(
-            f"cannot open the embedded database {database}: {error}; "
-            "check the file and its folder, or set DB_FILE to another one, or DB_HOST to a server"
-        ) from error
+def _opening(database: Path | str):
+    return explained("cannot open the embedded database", database)
 
 
 def _open_file(database: Path | str) -> EmbeddedConnection:
-    with _naming(database):
+    with _opening(database):
         return sqlite3.connect(
             database,
             timeout=LOCK_WAIT_SECONDS,
@@ -150,7 +141,7 @@ def connect_embedded(file: Path, name: str, *, to_server: bool = False) -> Embed
     database = ":memory:" if to_server else file
     connection = _open_file(database)
     try:
-        with _naming(database):
+        with _opening(database):
             connection.execute("SELECT 1 FROM sqlite_master")  # the first look into the file
             connection.execute("PRAGMA case_sensitive_like = ON")  # as in the table on a server
             connection.execute("ATTACH ':memory:' AS INFORMATION_SCHEMA")

@@ -1,6 +1,6 @@
 """How a CSV file gets into the table user_data: nothing changed, nothing lost, nothing doubled.
 
-Good rows are loaded in one transaction, in batches; each unacceptable row goes to a reject file with
+Good rows are loaded in batches, in one transaction; each unacceptable row goes to a reject file with
 its line number and the reason. pgloader works that way.
 """
 
@@ -13,17 +13,21 @@ from collections import deque
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
+from seed_connection import LastingConnection
 from seed_csv import Record, User, find_csv, open_csv
-from seed_engine import ROOT, is_embedded
+from seed_engine import connect_to_prodev, is_embedded, is_of_cluster
+from seed_errors import explained
 from seed_retry import clean_up, closing
+from seed_settings import ROOT
 from seed_table import SQLITE_TABLE, UserTable, has_table, one_load_at_a_time, transaction
 
 BATCH_ROWS = 2_000
 BATCHES_UNDER_WAY = 2  # 1 is stored, 1 waits: 105,000 rows/s; with none waiting 77,000
-BATCH_TEXT = 1 << 20  # characters of the file in a batch, whose statement must fit a packet
+BATCH_TEXT = 1 << 20  # characters of the file in a batch
 
 
 class LoadCounts(NamedTuple):
@@ -35,13 +39,21 @@ class LoadCounts(NamedTuple):
     refused: int
 
 
+class Stored(NamedTuple):
+    batch: list[Record]
+    refused: list[Record]  # in the order of the file
+    added: int
+
+
 def insert_data(connection, data: str | os.PathLike, *, progress: bool = False) -> LoadCounts:
-    """Load the CSV file named by `data` in one transaction, commit it, and return the counts.
+    """Load the CSV file named by `data`, commit it, and return the counts.
 
     The columns are user_id (made of the email where it is missing), name, email and age. A row that
     is stored already is left as it is; one that cannot be accepted, or that differs from what is
-    stored under its id or email, is refused and written to the file of `reject_path`. Nothing is
-    stored if anything else fails. Raises FileNotFoundError, or ValueError for no CSV file of users.
+    stored under its id or email, is refused and written to the file of `reject_path`. It is one
+    transaction: nothing is stored if anything else fails. Only with several nodes in DB_HOST each
+    batch is one, and a load that fails for good leaves what is committed: run again, it adds the
+    rest. Raises FileNotFoundError, or ValueError for no CSV file of users.
     """
     return _load(connection, find_csv(data), progress=progress)
 
@@ -64,19 +76,15 @@ def fill_if_missing(connection) -> None:
 def _load(connection, path: Path, *, progress: bool = False, create: bool = False) -> LoadCounts:
     read = added = present = 0
     with (
+        explained(f"cannot load {path.name} into"),
         open_csv(path) as file,
         _RejectFile(reject_path(path)) as rejects,
-        one_load_at_a_time(connection),
-        transaction(connection),
-        closing(connection.cursor()) as cursor,
+        _storing(connection, create) as store,
         _progress_bar(path, progress) as bar,
     ):
-        if create and has_table(connection):  # somebody else made it while we waited for the lock
+        if store is None:
             return LoadCounts(0, 0, 0, 0)
-        if create:
-            cursor.execute(SQLITE_TABLE)
-        table = UserTable(connection, cursor)
-        for batch, refused, batch_added in _store_all(connection, table, _batches(file.records)):
+        for batch, refused, batch_added in _store_all(connection, store, file.records):
             rejects.write(refused)
             read += len(batch)
             added += batch_added
@@ -86,34 +94,83 @@ def _load(connection, path: Path, *, progress: bool = False, create: bool = Fals
     return LoadCounts(read, added, present, rejects.count)
 
 
-def _batches(records: Iterator[Record]) -> Iterator[list[Record]]:
+class _Store:
+    """Stores batches of records on a connection, in the transaction that is under way there."""
+
+    def __init__(self, connection):
+        self._connection, self._table = connection, UserTable(connection, connection.cursor())
+
+    def __call__(self, batch: list[Record]) -> Stored:
+        return _store(self._table, batch)
+
+    def fits(self, rows: int, characters: int) -> bool:
+        return self._table.fits(rows, characters)
+
+
+class _StoreInParts(_Store):
+    """Stores each batch in a transaction of its own, which is run again, on another node if need be.
+
+    If its COMMIT was done and the reply lost, it finds its rows present: the ids are always the same.
+    """
+
+    def __init__(self, connection):
+        self._lasting = LastingConnection(connect_to_prodev, given=connection)
+        super().__init__(connection)
+
+    def __call__(self, batch: list[Record]) -> Stored:
+        return self._lasting.run(partial(self._store_on, batch=batch))
+
+    def _store_on(self, connection, batch: list[Record]) -> Stored:
+        if connection is not self._connection:
+            super().__init__(connection)
+        with transaction(connection):
+            return super().__call__(batch)
+
+    def close(self) -> None:
+        self._lasting.close()
+
+
+@contextmanager
+def _storing(connection, create: bool) -> Iterator[_Store | None]:
+    """Give what stores batches: all of them or none; but each for itself on a cluster, where a
+    transaction too big to replicate fails as a whole, and a lock is one of its node only."""
+    if is_of_cluster(connection):
+        with closing(_StoreInParts(connection)) as store:
+            yield store
+        return
+    with one_load_at_a_time(connection), transaction(connection):
+        if create and has_table(connection):  # somebody else made it while we waited for the lock
+            yield None
+            return
+        if create:
+            connection.execute(SQLITE_TABLE)
+        yield _Store(connection)
+
+
+def _batches(records: Iterator[Record], store: _Store) -> Iterator[list[Record]]:
     batch: list[Record] = []
     size = 0
     for record in records:
-        batch.append(record)
         size += len(record.text)
-        if len(batch) == BATCH_ROWS or size > BATCH_TEXT:
+        full = len(batch) == BATCH_ROWS or size > BATCH_TEXT
+        if batch and (full or not store.fits(len(batch) + 1, size)):
             yield batch
-            batch, size = [], 0
+            batch, size = [], len(record.text)
+        batch.append(record)
     if batch:
         yield batch
 
 
-class Stored(NamedTuple):
-    batch: list[Record]
-    refused: list[Record]  # in the order of the file
-    added: int
-
-
-def _store_all(connection, table: UserTable, batches: Iterator[list[Record]]) -> Iterator[Stored]:
-    """Store each batch; on a server, while the next one is read and validated here."""
+def _store_all(connection, store: _Store, records: Iterator[Record]) -> Iterator[Stored]:
+    """Store the records in batches; on a server, while the next one is read and validated here."""
+    batches = _batches(records, store)
     if is_embedded(connection):
-        yield from (_store(table, batch) for batch in batches)
+        yield from map(store, batches)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="load") as worker:
         under_way: deque[Future[Stored]] = deque()
         for batch in batches:
-            under_way.append(worker.submit(_store, table, batch))
+            under_way.append(worker.submit(store, batch))
             if len(under_way) == BATCHES_UNDER_WAY:
                 yield under_way.popleft().result()
         while under_way:

@@ -14,7 +14,7 @@ from collections.abc import Callable
 from pathlib import Path
 from types import ModuleType
 
-from seed_engine import ROOT
+from seed_settings import ROOT
 
 # ------------------------------------------------------------ running a script
 
@@ -50,23 +50,27 @@ def _is_expected(error: Exception) -> bool:
     return hasattr(error, "sqlstate")  # the MySQL driver's, without importing it
 
 
+_importing = threading.RLock()  # a script may import another one
+
+
 def import_script(name: str) -> ModuleType:
     """Import the exercise called `name`, say "0-stream_users", from whichever topic folder has it."""
     if not (paths := sorted(ROOT.glob(f"python-*/{name}.py"))):
         raise ModuleNotFoundError(f"no script {name}.py in the topic folders of {ROOT}", name=name)
-    known = sys.modules.get(name)
-    if (file := getattr(known, "__file__", None)) and Path(file).resolve() == paths[0]:
-        return known
-    module = _module_at(name, paths[0])
-    if known is None:
-        sys.modules[name] = module
-    try:
-        module.__spec__.loader.exec_module(module)
-    except BaseException:
+    with _importing:  # else another thread would be given a module that is half made
+        known = sys.modules.get(name)
+        if (file := getattr(known, "__file__", None)) and Path(file).resolve() == paths[0]:
+            return known
+        module = _module_at(name, paths[0])
         if known is None:
-            del sys.modules[name]
-        raise
-    return module
+            sys.modules[name] = module
+        try:
+            module.__spec__.loader.exec_module(module)
+        except BaseException:
+            if known is None:
+                del sys.modules[name]
+            raise
+        return module
 
 
 def import_seed() -> ModuleType:
@@ -242,9 +246,17 @@ def require_connection(args: tuple, kwargs: dict, decorator: str):
             f"@{decorator} found no connection among the arguments: pass one, or put "
             "@with_db_connection above it"
         )
-    if getattr(connection, "isolation_level", "") is None and not connection.in_transaction:
+    if not getattr(connection, "in_transaction", False) and _commits_by_itself(connection):
         raise ValueError(
-            f"@{decorator} can roll nothing back on a connection with isolation_level=None, which "
-            "commits each statement by itself: open it without, or BEGIN first"
+            f"@{decorator} can roll nothing back on a connection with isolation_level=None or "
+            "autocommit=True, which commits each statement by itself: open it without, or BEGIN first"
         )
     return connection
+
+
+def _commits_by_itself(connection) -> bool:
+    # sqlite3 says it by isolation_level and, from Python 3.12, by autocommit; the MySQL driver by
+    # autocommit, for which it asks the server: 0.1 ms.
+    if getattr(connection, "isolation_level", "") is None:
+        return True
+    return getattr(connection, "autocommit", False) is True

@@ -1,17 +1,20 @@
 """How rows of user_data reach the generators: in blocks, in constant memory, on either engine.
 
 The table is read in segments by key, `WHERE user_id > last ORDER BY user_id LIMIT n`, so a consumer
-that stops leaves the server at most one segment to throw away, and a segment costs the same at the
-end of the table as at its start. There is no snapshot: rows that others insert or delete meanwhile
-are seen or not, all others exactly once.
+that stops leaves the server at most one segment to throw away, a segment costs the same at the end of
+the table as at its start, and when the server is lost, the next connection goes on after the last
+key. There is no snapshot: rows that others insert or delete meanwhile are seen or not, all others
+exactly once.
 """
 
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import islice
 
+from seed_connection import open_reader
 from seed_csv import MAX_AGE
-from seed_engine import is_embedded, open_reader, whole_or_decimal
+from seed_engine import is_embedded
+from seed_mysql import whole_or_decimal
 
 # A million users: 250 or 500 rows a block 0.52 s, 1,000 a block 0.57 s; the driver's own
 # `for row in cursor(dictionary=True)` 2.9 s.
@@ -31,30 +34,55 @@ def age_blocks() -> Iterator[list[int]]:
 
 
 def _blocks(columns: str, from_sqlite: Callable, from_mysql: Callable) -> Iterator[list]:
-    # The first segment has no lower bound: not every type of key has a value below all others.
-    select = f"SELECT {columns} FROM user_data"
-    first = f"{select} ORDER BY user_id LIMIT %s"
-    after = f"{select} WHERE user_id > %s ORDER BY user_id LIMIT %s"
-    with open_reader(raw=True) as connection:
-        if is_embedded(connection):
-            blocks, decode = _sqlite_blocks(connection, first, after), from_sqlite
-        else:
-            blocks, decode = _mysql_blocks(connection, first, after), from_mysql
-        for rows in blocks:
-            yield decode(rows)
+    table = _Table(columns)
+    with open_reader(raw=True) as reader:
+        while rows := reader.run(table.next_block):
+            yield (from_sqlite if table.is_embedded else from_mysql)(rows)
 
 
-def _mysql_blocks(connection, first: str, after: str) -> Iterator[list[tuple]]:
-    sql, bounds, limit = first, (), FIRST_SEGMENT_ROWS
+class _Table:
+    """The rows of user_data, block by block, in user_id order, on whichever connection there is."""
+
+    def __init__(self, columns: str):
+        # The first segment has no lower bound: not every type of key has a value below all others.
+        select = f"SELECT {columns} FROM user_data"
+        self._first = f"{select} ORDER BY user_id LIMIT %s"
+        self._after = f"{select} WHERE user_id > %s ORDER BY user_id LIMIT %s"
+        self._last_key: tuple = ()  # of the block that was given last
+        self._connection = None
+
+    def next_block(self, connection) -> list[tuple]:
+        """Give the rows after the last block, an empty list at the end."""
+        if connection is not self._connection:  # the first one, or one in place of a lost one
+            self._connection, self.is_embedded = connection, is_embedded(connection)
+            blocks = _sqlite_blocks if self.is_embedded else _mysql_blocks
+            self._blocks = blocks(connection, self._first, self._after, self._last_key)
+        try:
+            rows = next(self._blocks, [])
+        except BaseException:
+            self._connection = None  # what failed is over; asked again, it would look like the end
+            raise
+        if rows:
+            self._last_key = _key(rows)
+        return rows
+
+
+def _key(rows: list[tuple]) -> tuple:
+    key = rows[-1][0]
+    return (key.decode() if isinstance(key, bytes | bytearray) else key,)
+
+
+def _mysql_blocks(connection, first: str, after: str, last_key: tuple) -> Iterator[list[tuple]]:
+    limit = FIRST_SEGMENT_ROWS
     while True:
         cursor = connection.cursor()  # unbuffered: rows come while the server still sends
-        cursor.execute(sql, (*bounds, limit))
+        cursor.execute(after if last_key else first, (*last_key, limit))
         received = 0
         fetch_block = _block_fetcher(connection, cursor)
         while rows := fetch_block():
             yield rows
             received += len(rows)
-            sql, bounds = after, (rows[-1][0].decode(),)
+            last_key = _key(rows)
         if connection.unread_result:
             connection.free_result()
         cursor.close()  # in no `finally`: half read, it raises; closing the connection does not
@@ -88,13 +116,12 @@ def _block_fetcher(connection, cursor) -> Callable[[], list[tuple]]:
     return fetch_block
 
 
-def _sqlite_blocks(connection, first: str, after: str) -> Iterator[list[tuple]]:
+def _sqlite_blocks(connection, first: str, after: str, last_key: tuple) -> Iterator[list[tuple]]:
     # Each block is a query read to its end: a half-read one would keep the file's writers waiting.
     cursor = connection.cursor()
-    rows = cursor.execute(first, (BLOCK_ROWS,)).fetchall()
-    while rows:
+    while rows := cursor.execute(after if last_key else first, (*last_key, BLOCK_ROWS)).fetchall():
         yield rows
-        rows = cursor.execute(after, (rows[-1][0], BLOCK_ROWS)).fetchall()
+        last_key = _key(rows)
 
 
 def _sqlite_users(rows: list[tuple]) -> list[dict]:

@@ -1,19 +1,27 @@
 """The table user_data as a load sees it: its definition, what it holds, how rows are added."""
 
 import json
+import logging
+import math
 import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
 from seed_csv import COLUMNS, MAX_AGE, MAX_TEXT, User
 from seed_engine import is_embedded
+from seed_errors import explained
 from seed_retry import clean_up, closing
 
 LOAD_LOCK_SECONDS = 3600  # how long a load waits for another one to end
+# Of a statement, at most: bytes for each character (a control character in JSON, its backslash
+# doubled), for a row beside its text (id, brackets, quotes), for the statement around the rows.
+CHARACTER_BYTES, ROW_BYTES, STATEMENT_BYTES = 7, 80, 500
 SYNTAX_ERROR = 1064  # MySQL
 # MySQL's numbers for a row that the table does not take: a duplicate key, NULL, out of range, not in
 # the character set, too long, a CHECK (MariaDB's number and MySQL's).
 REFUSED_BY_TABLE = frozenset({1062, 1048, 1264, 1366, 1406, 4025, 3819})
+
+logger = logging.getLogger(__name__)
 
 _TABLE = f"""
 CREATE TABLE IF NOT EXISTS user_data (
@@ -37,7 +45,7 @@ SQLITE_TABLE = _TABLE.format(
 
 def create_table(connection) -> None:
     """Create the table user_data if it is missing, and say so."""
-    with closing(connection.cursor()) as cursor:
+    with explained("cannot create user_data in"), closing(connection.cursor()) as cursor:
         cursor.execute(SQLITE_TABLE if is_embedded(connection) else MYSQL_TABLE)
     print("Table user_data created successfully")
 
@@ -81,8 +89,25 @@ class UserTable:
             # A server that is not strict would cut a long name, and store NULL as ''.
             cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
             cursor.execute(self._UNIQUE_KEYS)
-        self.has_unique_keys = {"user_id", "email"} <= {name for (name,) in cursor.fetchall()}
+        unique = {name for (name,) in cursor.fetchall()}
+        self.has_unique_keys = {"user_id", "email"} <= unique
+        if "email" not in unique:
+            logger.warning(
+                "user_data has no UNIQUE index on email: a load is slow there, and other programs "
+                "may store an email twice"
+            )
         self._has_json_table = not embedded and self._knows_json_table()
+        self._packet_bytes = math.inf if embedded else self._max_allowed_packet()
+
+    def _max_allowed_packet(self) -> int:
+        self._cursor.execute("SELECT @@max_allowed_packet")
+        return self._cursor.fetchone()[0]
+
+    def fits(self, rows: int, characters: int) -> bool:
+        """Tell whether so many rows, of so many characters in all, surely fit one statement."""
+        return self._packet_bytes >= (
+            STATEMENT_BYTES + rows * ROW_BYTES + characters * CHARACTER_BYTES
+        )
 
     def _knows_json_table(self) -> bool:
         """MariaDB from 10.6 and MySQL from 8.0 do."""
@@ -154,8 +179,13 @@ def one_load_at_a_time(connection) -> Iterator[None]:
         return
     name = "CONCAT(DATABASE(), '.user_data')"
     with closing(connection.cursor()) as cursor:
-        cursor.execute(f"SELECT GET_LOCK({name}, %s)", (LOAD_LOCK_SECONDS,))
-        if cursor.fetchone() != (1,):
+        for _ in range(LOAD_LOCK_SECONDS):
+            cursor.execute(
+                f"SELECT GET_LOCK({name}, 1)"
+            )  # in short waits, within the read time-out
+            if cursor.fetchone() == (1,):
+                break
+        else:
             raise TimeoutError(f"another load into user_data runs for over {LOAD_LOCK_SECONDS} s")
         try:
             yield

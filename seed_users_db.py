@@ -8,10 +8,12 @@ from pathlib import Path
 from sqlite3 import connect
 
 from seed_csv import find_csv, open_csv
-from seed_engine import ROOT
+from seed_errors import explained
 from seed_retry import closing
+from seed_settings import ROOT
 
 USERS_DB = "users.db"
+ADVICE = "make space and rights for it there, or run in a folder that has a users.db"
 
 
 def users_db(db_name: str | os.PathLike = USERS_DB) -> str | os.PathLike:
@@ -38,10 +40,11 @@ def _make_users_db(path: Path) -> None:
     except OSError as error:
         raise type(error)(
             error.errno,
-            f"cannot make {path} ({error.strerror}): run in a folder that has a users.db",
+            f"cannot make {path} ({error.strerror}): {ADVICE}",
         ) from error
     try:
         with (
+            explained("cannot make", path, advice=ADVICE),
             open_csv(find_csv(ROOT / "user_data.csv")) as file,
             closing(connect(unfinished)) as connection,
         ):

@@ -21,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.append(str(ROOT))  # the project is scripts, not an installed package
 
 import seed  # noqa: E402, needs the path
-import seed_engine  # noqa: E402
+import seed_settings  # noqa: E402
 
 ALL_USERS = "SELECT user_id, name, email, age FROM user_data"
 PAGE_SIZE = 100
@@ -35,10 +35,10 @@ def connector(**options):
 
 
 def credentials() -> dict:
-    settings = seed_engine.read_settings()
+    settings = seed_settings.read_settings()
     return {
-        "host": settings.host,
-        "port": settings.port,
+        "host": settings.nodes[0].host,
+        "port": settings.nodes[0].port,
         "user": settings.user,
         "password": settings.password,
         "database": settings.database,
@@ -142,14 +142,14 @@ def servers_own_client() -> int:
 
 
 def sqlite_idiom() -> int:
-    with contextlib.closing(sqlite3.connect(seed_engine.read_settings().file)) as connection:
+    with contextlib.closing(sqlite3.connect(seed_settings.read_settings().file)) as connection:
         cursor = connection.execute(f"{ALL_USERS} ORDER BY user_id")
         names = [column[0] for column in cursor.description]
         return count(dict(zip(names, row, strict=True)) for row in cursor)
 
 
 def sqlite_ages() -> int:
-    with contextlib.closing(sqlite3.connect(seed_engine.read_settings().file)) as connection:
+    with contextlib.closing(sqlite3.connect(seed_settings.read_settings().file)) as connection:
         total = number = 0
         for (age,) in connection.execute("SELECT age FROM user_data"):
             total += age

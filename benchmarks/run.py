@@ -33,6 +33,7 @@ HERE = Path(__file__).resolve().parent
 sys.path.append(str(HERE.parent / "tests"))  # where the private server is
 
 import cases  # noqa: E402, before seed: it makes seed importable
+import cluster  # noqa: E402
 import mariadb_server  # noqa: E402
 from tqdm import tqdm  # noqa: E402
 
@@ -221,9 +222,9 @@ class Bench:
     def _hundred_pages(after: str | None) -> None:
         """Do what lazy_paginate does, beginning after a key."""
         script = seed.import_script("2-lazy_paginate")
-        with seed.open_reader() as connection:
+        with seed.open_reader() as reader:
             for _ in range(100):
-                page = script.paginate_users(cases.PAGE_SIZE, 0, after=after, connection=connection)
+                page = script.paginate_users(cases.PAGE_SIZE, 0, after=after, reader=reader)
                 after = page[-1]["user_id"] if page else after
 
     @staticmethod
@@ -500,6 +501,7 @@ def main() -> None:
         bench.embedded()
         bench.decorators()
         bench.event_loop(min(200_000, 10 * rows))
+        cluster.measure(bench)
         bench.bar.close()
         with bench.database(rows), contextlib.closing(cases.connector()) as connection:
             server_version = connection.server_info

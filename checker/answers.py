@@ -17,13 +17,11 @@ ENVIRONMENT = re.compile(
 )
 # What a setting means, by its name, and what it gets; the first that fits.
 SETTINGS = (
-    (r"HOST|SERVER|URL", "127.0.0.1"),
-    (r"PORT", "3306"),
-    (r"PASS|PWD|SECRET", "checked"),
-    (r"FILE|PATH|SQLITE", None),
-    (r"USER", "checked"),
-    (r"(DB|DATABASE|MYSQL|SCHEMA)", "ALX_prodev"),
-    (r"NAME", "ALX_prodev"),
+    (r"HOST(_?NAME)?$|SERVER$", "127.0.0.1"),
+    (r"PORT$", "3306"),
+    (r"(PASS\w*|PWD|SECRET|KEY|TOKEN)$", "checked"),
+    (r"USER(_?NAME)?$", "checked"),
+    (r"(DB|DATABASE|SCHEMA|NAME)$", "ALX_prodev"),
 )
 MASK = "********"
 
@@ -98,8 +96,7 @@ class Answer:
             for name in ENVIRONMENT.findall(text):
                 for pattern, value in SETTINGS:
                     if re.search(pattern, name, re.IGNORECASE):
-                        if value is not None:
-                            found[name] = value
+                        found[name] = value
                         break
         return found
 

@@ -20,8 +20,8 @@ async def fetch(query, params=()):
     """Return the rows of `query` on users.db as a list of tuples."""
     path = await asyncio.to_thread(seed.users_db)  # on first use it makes the file
     async with seed.closing_async(aiosqlite.connect(path)) as db:
-        cursor = await db.execute(query, params)
-        return list(await cursor.fetchall())
+        # In one step: a cursor half read when it is cancelled would keep the file locked.
+        return list(await db.execute_fetchall(query, params))
 
 
 async def async_fetch_users():

@@ -22,7 +22,8 @@ def retry_on_failure(retries=3, delay=2):
 
     Only what may succeed on a second try is tried again: a locked database, a lost connection, a
     plain Exception. What a failed attempt wrote is rolled back. Inside a transaction that was open
-    before, there is one attempt. Raises ValueError for bad arguments.
+    before, there is one attempt. Put it outermost: only there can it cure a COMMIT that finds the
+    database busy, or a dead connection. Raises ValueError for bad arguments.
     """
     if not isinstance(delay, int | float) or not delay >= 0:
         raise ValueError(f"delay must be a number of seconds from 0 on, not {delay!r}")
@@ -43,8 +44,8 @@ def retry_on_failure(retries=3, delay=2):
     return decorate
 
 
-@with_db_connection
 @retry_on_failure(retries=3, delay=1)
+@with_db_connection
 def fetch_users_with_retry(conn):
     """Return all rows of the table users."""
     cursor = conn.cursor()

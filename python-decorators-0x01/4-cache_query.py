@@ -29,18 +29,17 @@ def cache_query(function):
     def wrapper(*args, **kwargs):
         conn = seed.find_connection(args, kwargs)
         state = seed.data_state(conn)  # which database, and the version of its data
-        read = seed.find_read(
-            function, conn, args, kwargs
-        )  # the SQL, the parameters and their types
+        read = seed.find_read(function, conn, args, kwargs)  # the SQL, its parameters, their types
         if state is None or read is None:
             return function(*args, **kwargs)
         key = (read.sql, read.arguments, state.database, function)
-        if (kept := query_cache.find(key)) and kept.version == state.version:
-            return copy.copy(kept.result)
-        result = function(*args, **kwargs)
-        # Not kept if it wrote, if somebody else did meanwhile, or if it is no list of rows.
-        if seed.data_state(conn) == state and seed.is_keepable(conn, result):
-            query_cache.keep(key, state.version, copy.copy(result))
+        with query_cache.look_up(key, state.version) as kept:  # where others wait for the first
+            if kept:
+                return copy.copy(kept.result)
+            result = function(*args, **kwargs)
+            # Not kept if it wrote, if somebody else did meanwhile, or if it is no list of rows.
+            if seed.data_state(conn) == state and seed.is_keepable(conn, result):
+                query_cache.keep(key, state.version, copy.copy(result))
         return result
 
     return wrapper

@@ -18,34 +18,32 @@ FIRST_PAGES, PAGE_AFTER = PAGE.format(""), PAGE.format("WHERE user_id > %s")
 
 
 @seed.whole_numbers(page_size=1, offset=0)
-def paginate_users(page_size, offset, after=None, connection=None):
+def paginate_users(page_size, offset, after=None, reader=None):
     """Return the page of users that begins at row `offset`, as a list of dicts.
 
     With `after`, the user_id just before that page, it begins there, whatever `offset` says: the
     server finds a key at once, but must read and skip `offset` rows.
-    Read on `connection`, or on one of its own. Raises ValueError for a bad size or offset.
+    Read by `reader`, or by one of its own. Raises ValueError for a bad size or offset.
     """
-    if connection is None:
-        with seed.open_reader() as own_connection:
-            return paginate_users(page_size, offset, after, own_connection)
-    with seed.closing(connection.cursor(dictionary=True)) as cursor:
-        if after is None:
-            cursor.execute(FIRST_PAGES, (page_size, offset))
-        else:
-            cursor.execute(PAGE_AFTER, (after, page_size, 0))
-        return cursor.fetchall()
+    if reader is None:
+        with seed.open_reader() as own_reader:
+            return paginate_users(page_size, offset, after, own_reader)
+    if after is None:
+        return reader.fetch_dicts(FIRST_PAGES, (page_size, offset))
+    return reader.fetch_dicts(PAGE_AFTER, (after, page_size, 0))
 
 
 @seed.whole_numbers(page_size=1)
 def lazy_paginate(page_size):
     """Yield pages of `page_size` users, in user_id order; the last may be shorter.
 
-    There is no snapshot: rows that others insert or delete meanwhile may be seen or not, all others
-    exactly once. Raises ValueError at the call for a bad `page_size`.
+    If the server is lost, the page is read again when it is back. There is no snapshot: rows that
+    others insert or delete meanwhile may be seen or not, all others exactly once. Raises ValueError
+    at the call for a bad `page_size`.
     """
-    with seed.open_reader() as connection:
+    with seed.open_reader() as reader:
         offset, last_id = 0, None
-        while page := paginate_users(page_size, offset, after=last_id, connection=connection):
+        while page := paginate_users(page_size, offset, after=last_id, reader=reader):
             yield page
             offset += len(page)
             last_id = page[-1]["user_id"]

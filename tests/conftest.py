@@ -30,7 +30,10 @@ import seed_users_db  # noqa: E402
 NOT_OF_THE_REPOSITORY = shutil.ignore_patterns(
     ".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())
 )
-SETTINGS = ("DB_HOST", "DB_PORT", "DB_USER", "DB_PASSWORD", "DB_NAME", "DB_FILE")
+SETTINGS = (
+    *("DB_HOST", "DB_PORT", "DB_SOCKET", "DB_SSL_CA", "DB_USER", "DB_PASSWORD", "DB_NAME"),
+    *("DB_FILE", "DB_CONNECT_TIMEOUT", "DB_READ_TIMEOUT", "DB_DEADLINE"),
+)
 
 
 def pytest_configure():

@@ -9,17 +9,19 @@ mariadb-client-core.
 
 import contextlib
 import os
+import random
 import shutil
 import socket
 import subprocess
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 USER, PASSWORD = "learner", 's3cret: it\'s #1 "é" ${HOME}'
 START_SECONDS = 60
+SERVER_PORTS = 15_000, 32_000
 DAEMONS = ("mariadbd", "mysqld")
 SYSTEM_FOLDERS = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/libexec"))
 
@@ -36,16 +38,33 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises RuntimeError if it does not."""
-        log = self.socket.with_name("server.log")
-        with log.open("ab") as output:
-            self.process = subprocess.Popen(self.command, stdout=output, stderr=output)
+        self.launch(*self.command)
+        self.wait_until(self.answers)
+
+    def launch(self, *command: str, **options) -> None:
+        """Start the command as it is, with these options of Popen, and do not wait."""
+        with self.log.open("ab") as output:
+            self.process = subprocess.Popen(command, stdout=output, stderr=output, **options)
+
+    def wait_until(self, ready: Callable[[], bool]) -> None:
+        """Wait for `ready()`; kill the server and raise RuntimeError if that never comes."""
         deadline = time.monotonic() + START_SECONDS
         while time.monotonic() < deadline and self.process.poll() is None:
-            with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
+            if ready():
                 return
             time.sleep(0.02)
-        self.stop()
-        raise RuntimeError(f"{self.command[0]} did not start:\n{log.read_text(errors='replace')}")
+        self.kill()
+        log = self.log.read_text(errors="replace")
+        raise RuntimeError(f"the server at port {self.port} did not get ready:\n{log}")
+
+    def answers(self) -> bool:
+        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
+            return True
+        return False
+
+    @property
+    def log(self) -> Path:
+        return self.socket.with_name("server.log")
 
     def kill(self) -> None:
         """End the server as a power cut would."""
@@ -76,45 +95,64 @@ def private_server(*options: str) -> Iterator[Server]:
     daemon = find_binary(*DAEMONS)
     if daemon is None:
         raise FileNotFoundError(f"no {' or '.join(DAEMONS)} on this machine")
-    # A socket's path may have about 100 characters, so not in pytest's own, long folders.
-    folder = Path(tempfile.mkdtemp(prefix="prodev-"))
-    try:
-        init_file = folder / "init.sql"
-        quoted = PASSWORD.replace("'", "''")
-        init_file.write_text(
-            f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{quoted}';\n"
-            f"GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n",
-            encoding="utf-8",
+    with server_folder() as folder:
+        user_options = _user_options()
+        make_data_folder(daemon, folder / "data", user_options)
+        server = Server("127.0.0.1", *free_ports(1), socket=folder / "server.sock")
+        server.command = server_command(
+            daemon, server, *user_options, f"--init-file={make_init_file(folder)}", *options
         )
-        init_file.chmod(0o600)
-        data, user_options = folder / "data", _user_options()
-        _make_data_folder(daemon, data, user_options)
-        port = _free_port()
-        server = Server("127.0.0.1", port, socket=folder / "server.sock")
-        server.command = [
-            *_ending_with_this_process(),
-            daemon,
-            "--no-defaults",
-            *user_options,
-            f"--datadir={data}",
-            f"--socket={server.socket}",
-            f"--pid-file={folder / 'server.pid'}",
-            f"--port={port}",
-            "--bind-address=127.0.0.1",
-            "--skip-name-resolve",
-            "--character-set-server=utf8mb4",
-            f"--init-file={init_file}",
-            # Nothing here has to survive a power cut, so do not wait for the disk.
-            "--innodb-flush-log-at-trx-commit=2",
-            *options,
-        ]
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+@contextlib.contextmanager
+def server_folder() -> Iterator[Path]:
+    """Make a temporary folder for servers, and remove it afterwards."""
+    # A socket's path may have about 100 characters, so not in pytest's own, long folders.
+    folder = Path(tempfile.mkdtemp(prefix="prodev-"))
+    try:
+        yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def make_init_file(folder: Path) -> Path:
+    """Write the statements that make our user, for a server to run when it starts."""
+    init_file = folder / "init.sql"
+    quoted = PASSWORD.replace("'", "''")
+    init_file.write_text(
+        f"CREATE USER IF NOT EXISTS '{USER}'@'%' IDENTIFIED BY '{quoted}';\n"
+        f"GRANT ALL ON *.* TO '{USER}'@'%' WITH GRANT OPTION;\n",
+        encoding="utf-8",
+    )
+    init_file.chmod(0o600)
+    return init_file
+
+
+def server_command(daemon: str, server: Server, *options: str) -> list[str]:
+    """The command of a server whose files are all in the folder of its socket, the data in data/."""
+    folder = server.socket.parent
+    return [
+        *_ending_with_this_process(),
+        daemon,
+        "--no-defaults",
+        f"--datadir={folder / 'data'}",
+        f"--socket={server.socket}",
+        f"--pid-file={folder / 'server.pid'}",
+        # Not /tmp: each server that starts removes there what looks like its own, also another's.
+        f"--tmpdir={folder}",
+        f"--port={server.port}",
+        "--bind-address=127.0.0.1",
+        "--skip-name-resolve",
+        "--character-set-server=utf8mb4",
+        # Nothing here has to survive a power cut, so do not wait for the disk.
+        "--innodb-flush-log-at-trx-commit=2",
+        *options,
+    ]
 
 
 def _ending_with_this_process() -> list[str]:
@@ -127,13 +165,15 @@ def _user_options() -> list[str]:
     return ["--user=root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 
 
-def _make_data_folder(daemon: str, data: Path, user_options: list[str]) -> None:
+def make_data_folder(daemon: str, data: Path, user_options: list[str], **options) -> None:
+    """Make the data folder of a new server; `options` are those of subprocess.run."""
     if install := find_binary("mariadb-install-db"):
         command = [
             install,
             "--no-defaults",
             *user_options,
             f"--datadir={data}",
+            f"--tmpdir={data.parent}",
             "--auth-root-authentication-method=normal",
             "--skip-test-db",
         ]
@@ -143,14 +183,24 @@ def _make_data_folder(daemon: str, data: Path, user_options: list[str]) -> None:
             "--no-defaults",
             *user_options,
             f"--datadir={data}",
+            f"--tmpdir={data.parent}",
             "--initialize-insecure",
         ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False)
+    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
     if result.returncode:
         raise RuntimeError(f"{command[0]} failed:\n{result.stdout}{result.stderr}")
 
 
-def _free_port() -> int:
-    with socket.socket() as listener:
-        listener.bind(("127.0.0.1", 0))
-        return listener.getsockname()[1]
+def free_ports(count: int) -> list[int]:
+    """Find ports that nothing uses, below those that the system gives to clients.
+
+    One of a client's could be taken while a server that had it is down, and it could not come back.
+    """
+    ports: list[int] = []
+    with contextlib.ExitStack() as until_all_are_found:
+        while len(ports) < count:
+            listener = until_all_are_found.enter_context(socket.socket())
+            with contextlib.suppress(OSError):
+                listener.bind(("127.0.0.1", random.randrange(*SERVER_PORTS)))
+                ports.append(listener.getsockname()[1])
+    return ports

@@ -17,7 +17,7 @@ import pytest
 from conftest import ROOT, USERS, _open_handles, run_python
 
 import seed
-import seed_cache
+import seed_data_state
 
 LOG = "0-log_queries"
 CONNECT = "1-with_db_connection"
@@ -724,11 +724,11 @@ def test_fetch_users_with_cache(script, users_db, query_cache, args, kwargs):
 
 
 def test_number_of_files_that_are_watched_is_bounded(fetch, tmp_path):
-    paths = [tmp_path / f"{number}.db" for number in range(seed_cache.MAX_WATCHERS + 4)]
+    paths = [tmp_path / f"{number}.db" for number in range(seed_data_state.MAX_WATCHERS + 4)]
     for path in paths:
         with contextlib.closing(sqlite3.connect(path)) as conn:
             fetch(conn, "SELECT 1 WHERE 1 = 1")
-    assert sum(len(_open_handles(path)) for path in paths) <= seed_cache.MAX_WATCHERS
+    assert sum(len(_open_handles(path)) for path in paths) <= seed_data_state.MAX_WATCHERS
 
 
 # ---------------------------------------------------------- one upon another

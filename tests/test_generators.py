@@ -14,7 +14,7 @@ import pytest
 from conftest import user_dict, user_row
 
 import seed
-import seed_engine
+import seed_connection
 import seed_stream
 
 STREAM = "0-stream_users"
@@ -43,13 +43,13 @@ def fetched(monkeypatch):
 def opened(monkeypatch):
     """The connections that the code under test has opened."""
     connections = []
-    connect = seed_engine.connect_to_prodev
+    connect = seed_connection.connect_to_prodev
 
     def recording(**options):
         connections.append(connect(**options))
         return connections[-1]
 
-    monkeypatch.setattr(seed_engine, "connect_to_prodev", recording)
+    monkeypatch.setattr(seed_connection, "connect_to_prodev", recording)
     return connections
 
 
@@ -185,17 +185,17 @@ def test_a_page_costs_the_database_the_same_at_the_end_of_the_table(script, load
     costs = []
     paginate = script(PAGES).paginate_users
 
-    def measure(page_size, offset, after, connection):
-        before = work_done(connection)
-        page = paginate(page_size, offset, after=after, connection=connection)
-        costs.append(work_done(connection) - before)
+    def measure(page_size, offset, after, reader):
+        before = reader.run(work_done)
+        page = paginate(page_size, offset, after=after, reader=reader)
+        costs.append(reader.run(work_done) - before)
         return page
 
     monkeypatch.setattr(script(PAGES), "paginate_users", measure)
     assert len(list(script(PAGES).lazy_paginate(100))) == 20
     assert costs[19] <= 1.1 * costs[1]
-    with seed.open_reader() as connection:
-        assert measure(100, 1_900, None, connection)
+    with seed.open_reader() as reader:
+        assert measure(100, 1_900, None, reader)
     assert costs[-1] > 2 * costs[1]  # so the measure tells the difference: this is by offset
 
 
@@ -403,26 +403,6 @@ def long_segment(mysql_engine, monkeypatch) -> None:
         "INSERT INTO user_data SELECT CONCAT('00000000-0000-4000-8000-', LPAD(seq, 12, '0')), "
         "REPEAT('n', 255), CONCAT(REPEAT('e', 240), seq, '@x'), 30 FROM seq_1_to_40000"
     )
-
-
-def test_connection_that_is_cut_in_the_middle_is_the_drivers_error_not_a_short_result(
-    script, mysql_engine, long_segment, pure_python_too
-):
-    users = script(STREAM).stream_users()
-    next(users)
-    with contextlib.closing(mysql_engine.connect()) as administrator:
-        cursor = administrator.cursor()
-        cursor.execute(
-            "SELECT id FROM INFORMATION_SCHEMA.PROCESSLIST WHERE db = %s",
-            (mysql_engine.settings["DB_NAME"],),
-        )
-        ((connection_id,),) = cursor.fetchall()
-        cursor.execute(f"KILL {connection_id}")
-    with pytest.raises(mysql.connector.Error) as caught:
-        for _ in users:
-            pass
-    assert caught.value.errno in (1053, 1317, 1927, 2006, 2013, 2055)
-    assert seed.is_transient(caught.value) or caught.value.errno == 1317
 
 
 @pytest.fixture(params=[False, True], ids=["C extension", "pure Python"])

@@ -48,3 +48,10 @@ def test_every_message_under_troubleshooting_is_one_that_the_code_has():
             words = part.removesuffix("users.db").strip().partition(" mariadbd")[0]
             if not words.startswith("No module named"):  # that one is Python's own
                 assert words in text, words
+
+
+def test_every_promise_names_a_test_that_is_there():
+    tests = {path.name: path.read_text(encoding="utf-8") for path in ROOT.glob("tests/test_*.py")}
+    for promise, shown_by in table("promise | shown by"):
+        for name in re.findall(r"test_\w+(?:\.py)?", shown_by):
+            assert name in tests or any(f"def {name}(" in text for text in tests.values()), promise

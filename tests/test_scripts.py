@@ -142,7 +142,7 @@ def test_script_on_a_server_without_the_table_names_seed_py(clone, mysql_engine)
         assert done.returncode == 1
         assert len(done.stderr.splitlines()) == 1
         assert "python seed.py" in done.stderr
-        assert "no table user_data" in done.stderr
+        assert "cannot read user_data in MySQL at" in done.stderr
     assert mysql_engine.query("SHOW TABLES") == []
 
 
@@ -278,5 +278,5 @@ def test_script_fits_one_screen_and_touches_no_import_path(script):
 
 def test_env_example_shows_every_setting():
     shown = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    used = re.findall(r'value\("(DB_\w+)"', (ROOT / "seed_engine.py").read_text())
+    used = re.findall(r'(?:value|number)\("(DB_\w+)"', (ROOT / "seed_settings.py").read_text())
     assert sorted(shown) == sorted(used) == sorted(SETTINGS)

@@ -16,8 +16,8 @@ import pytest
 from conftest import ROOT, csv_text, run_at_once, run_python, user_dict, user_row
 
 import seed
-import seed_engine
 import seed_load
+import seed_settings
 import seed_table
 
 GOOD = user_row(1)
@@ -44,7 +44,7 @@ def rejected(folder, name="users.csv") -> list[tuple[str, str, str]]:
 
 
 def test_environment_wins_over_the_env_file_even_when_it_is_empty(clone):
-    code = "import seed_engine; print(seed_engine.read_settings())"
+    code = "import seed_settings; print(seed_settings.read_settings())"
     (clone / ".env").write_text("DB_HOST=db.example.com\nDB_PORT=3307\n")
     try:
         from_file = run_python("-c", code, cwd=clone, settings={"DB_USER": "ada"})
@@ -98,7 +98,7 @@ def test_setting_that_cannot_be_meant_is_named(monkeypatch, name, value):
 def test_settings_never_show_the_password(monkeypatch):
     monkeypatch.setenv("DB_HOST", "db.example.com")
     monkeypatch.setenv("DB_PASSWORD", "hunter2")
-    settings = seed_engine.read_settings()
+    settings = seed_settings.read_settings()
     assert "hunter2" not in f"{settings} {settings!r}"
     assert settings.password == "hunter2"  # noqa: S105
 
@@ -268,7 +268,7 @@ def test_file_that_is_no_database_is_named(monkeypatch):
 def test_relative_file_stands_beside_seed_py_wherever_the_program_runs(monkeypatch, tmp_path):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("DB_FILE", "mine.sqlite3")
-    assert seed_engine.read_settings().file == ROOT / "mine.sqlite3"
+    assert seed_settings.read_settings().file == ROOT / "mine.sqlite3"
 
 
 def test_folder_that_is_not_there_is_named(monkeypatch, tmp_path):

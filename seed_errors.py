@@ -1,0 +1,70 @@
+"""Errors of either engine that say what could not be done, where, as whom, and what to do about it."""
+
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from seed_settings import read_settings
+
+BAD_TLS = 2026
+# By the numbers of MySQL and MariaDB; 2xxx: their client's own.
+MYSQL_ADVICE = {
+    1044: "ask for rights on that database, or correct DB_NAME",
+    1045: "check DB_USER and DB_PASSWORD",
+    1049: "run `python seed.py` to create it, or correct DB_NAME",
+    1142: "ask for that right, or use another DB_USER",
+    1143: "ask for that right, or use another DB_USER",
+    1146: "run `python seed.py` to create it, or correct DB_NAME",
+    1153: "raise the server's max_allowed_packet",
+    1205: "another program holds a lock on those rows: try again when it has ended",
+    1213: "another program wanted the same rows: run it again",
+    1227: "ask for that right, or use another DB_USER",
+    1698: "check DB_USER and DB_PASSWORD",
+    2002: "is the server running? check DB_SOCKET",
+    2003: "is the server running? check DB_HOST and DB_PORT",
+    2005: "no such host: check DB_HOST",
+    2006: "the connection was lost: run it again, nothing is stored twice",
+    2013: "the connection was lost: run it again, nothing is stored twice",
+    2055: "the connection was lost: run it again, nothing is stored twice",
+    BAD_TLS: "check DB_SSL_CA, and that DB_HOST is the name in the server's certificate",
+}
+# By SQLite's primary codes: BUSY, READONLY, IOERR, FULL, CANTOPEN, NOTADB.
+SQLITE_ADVICE = {
+    5: "another program is writing to it: try again when it has ended",
+    8: "its file or folder is not yours to write to: set DB_FILE to another one",
+    10: "is its disk full? free some space, or set DB_FILE to a file on another one",
+    13: "free some space, or set DB_FILE to a file on another disk",
+}
+OTHER_SQLITE_ADVICE = (
+    "check the file and its folder, or set DB_FILE to another one, or DB_HOST to a server"
+)
+
+
+@contextmanager
+def explained(what: str, place: object = None, advice: str = "") -> Iterator[None]:
+    """Raise an error of the database's driver again, with `what`, `place` and what to do in its text.
+
+    `place` is where the settings lead, and `advice` goes by the error's number, unless given. Class
+    and number stay as they are; but the C extension's own class, which is no mysql.connector.Error,
+    becomes one. Other errors pass.
+    """
+    try:
+        yield
+    except sqlite3.DatabaseError as error:
+        code = getattr(error, "sqlite_errorcode", 0)
+        advice = advice or SQLITE_ADVICE.get(code & 0xFF, OTHER_SQLITE_ADVICE)
+        explanation = type(error)(f"{what} {place or read_settings()}: {error}; {advice}")
+        explanation.sqlite_errorcode = code
+        raise explanation from error
+    except Exception as error:
+        if not hasattr(error, "sqlstate"):  # not of the MySQL driver
+            raise
+        from mysql.connector.errors import get_mysql_exception
+
+        message = " ".join(str(error.msg).split())
+        number = BAD_TLS if "[SSL" in message else error.errno  # pure Python says 2055, lost
+        advice = advice or MYSQL_ADVICE.get(number, "see README.md, Troubleshooting")
+        text = f"{what} {place or read_settings()}: {message}; {advice}"
+        if type(error).__module__ == "_mysql_connector":
+            raise get_mysql_exception(error.errno, text, error.sqlstate) from error
+        raise type(error)(msg=text, errno=error.errno, sqlstate=error.sqlstate) from error

@@ -1,0 +1,125 @@
+"""Connecting to a MySQL or MariaDB server, or to a node of a cluster that speaks its protocol."""
+
+import math
+import threading
+import time
+from decimal import Decimal
+from functools import cache
+
+from seed_errors import explained
+from seed_retry import clean_up, closing, is_transient
+from seed_settings import Node, Settings
+
+UNKNOWN_HOST = 2005
+DOWN_SECONDS = 30  # so long a node that did not answer is tried after the others
+_down_at: dict[Node, float] = {}
+_setting_up, _is_set_up = threading.Lock(), threading.Event()
+
+
+def whole_or_decimal(number: Decimal) -> int | Decimal:
+    """Give 67 for 67.00, and 67.5 as it is."""
+    return int(number) if number == number.to_integral_value() else number
+
+
+@cache
+def _converter_class() -> type:
+    from mysql.connector.conversion import MySQLConverter
+
+    class WholeNumbers(MySQLConverter):
+        """Give a DECIMAL that is whole as an int: an age is 67, not Decimal('67')."""
+
+        def _decimal_to_python(self, value, desc=None):
+            return whole_or_decimal(super()._decimal_to_python(value, desc))
+
+        _newdecimal_to_python = _decimal_to_python
+
+    return WholeNumbers
+
+
+def connect_mysql(settings: Settings, *, within: float | None = None, **options):
+    """Connect to the first node of the settings that answers, those last that lately did not.
+
+    Each time-out is cut to `within` seconds. Raises the driver's own error, which says where, as whom
+    and what to do; never the password. A wrong password and its like are told by whichever node.
+    """
+    *others, last = sorted(settings.nodes, key=_was_down_lately)
+    with explained("cannot connect to", settings):
+        for node in others:
+            try:
+                return _connect_node(node, settings, within, options)
+            except Exception as error:
+                if not is_transient(error) and getattr(error, "errno", None) != UNKNOWN_HOST:
+                    raise
+                _down_at[node] = time.monotonic()
+        return _connect_node(last, settings, within, options)
+
+
+def note_lost(connection) -> None:
+    """Remember that the node of the connection was lost, so that the others are tried before it."""
+    _down_at[Node(connection.server_host, connection.server_port)] = time.monotonic()
+
+
+def _was_down_lately(node: Node) -> bool:
+    return time.monotonic() - _down_at.get(node, -math.inf) < DOWN_SECONDS
+
+
+def _connect(**options):
+    """Connect, the first time in this process no two threads at once.
+
+    The driver's C library then sets itself up, without a lock: now and then that crashed the program.
+    """
+    import mysql.connector
+
+    if _is_set_up.is_set():
+        return mysql.connector.connect(**options)
+    with _setting_up:
+        try:
+            return mysql.connector.connect(**options)
+        finally:
+            _is_set_up.set()
+
+
+def _connect_node(node: Node, settings: Settings, within: float | None, options: dict):
+    def seconds(setting: int) -> int:
+        return setting if within is None else max(1, min(setting, int(within)))
+
+    if settings.socket:
+        options = options | {"unix_socket": settings.socket}
+    if settings.ssl_ca:
+        options = options | {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True}
+        options["ssl_verify_identity"] = not settings.socket
+    connection = _connect(
+        host=node.host,
+        port=node.port,
+        user=settings.user,
+        password=settings.password,
+        charset="utf8mb4",
+        collation="utf8mb4_general_ci",  # the driver's default is unknown to MariaDB
+        connection_timeout=seconds(settings.connect_timeout),
+        # The driver waits for ever else. Each bounds one wait for bytes, not a whole query.
+        read_timeout=seconds(settings.read_timeout),
+        write_timeout=seconds(settings.read_timeout),
+        converter_class=_converter_class(),
+        # The driver escapes parameters with backslashes, whatever the server makes of them.
+        # SPACE(0), since in another mode a plain '' is NULL, and would switch all modes off.
+        init_command="SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', SPACE(0))",
+        **options,
+    )
+    if settings.is_cluster:
+        try:
+            _join_cluster(connection)
+        except BaseException as error:
+            clean_up(connection.close, error)
+            raise
+    return connection
+
+
+def _join_cluster(connection) -> None:
+    """Read what other nodes have committed before, and fail where the node is cut off from them."""
+    with closing(connection.cursor()) as cursor:
+        cursor.execute("SHOW VARIABLES LIKE 'wsrep_sync_wait'")
+        if cursor.fetchall():  # Galera; with other clusters, that is their router's business
+            # 1: wait before a SELECT or a transaction. Idle it costs 16 microseconds a statement.
+            cursor.execute("SET SESSION wsrep_sync_wait = 1")
+            cursor.execute("START TRANSACTION")  # 1047 where cut off; connecting tells nothing
+            connection.rollback()

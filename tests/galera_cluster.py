@@ -1,0 +1,265 @@
+"""A private Galera cluster in a temporary folder, whose nodes can be killed, cut off and brought back.
+
+    with private_cluster() as cluster:
+        first, second, third = cluster.nodes  # each has host, port, user and password
+        first.kill()
+        first.start()  # waits until it is a full member again
+
+Needs the full server package, Galera and rsync: on Debian, mariadb-server, galera-4 and rsync.
+"""
+
+import contextlib
+import os
+import pwd
+import re
+import signal
+import subprocess
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import mysql.connector
+from mariadb_server import (
+    Server,
+    find_binary,
+    free_ports,
+    make_data_folder,
+    make_init_file,
+    server_command,
+    server_folder,
+)
+
+DAEMON = "mariadbd"
+PROGRAMS = (DAEMON, "mariadb-install-db", "wsrep_sst_rsync", "rsync")
+PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")
+# rsync's daemon cannot read what only root may, so no node runs as root.
+UNPRIVILEGED = ("mysql", "nobody")
+PROVIDER_OPTIONS = {
+    # A node that says nothing is left out after 1.5 seconds, a third of the default.
+    "evs.keepalive_period": "PT0.2S",
+    "evs.inactive_check_period": "PT0.1S",
+    "evs.suspect_timeout": "PT1.5S",
+    "evs.inactive_timeout": "PT3S",
+    "evs.install_timeout": "PT3S",
+    "evs.join_retrans_period": "PT0.2S",
+    "pc.announce_timeout": "PT1S",
+    "pc.recovery": "no",  # who starts a cluster is said here, not found in a file
+    # What a node that was away missed comes from here, without a transfer of all its files.
+    "gcache.size": "256M",
+}
+
+
+def missing() -> str | None:
+    """Say why no cluster can be started here, or None."""
+    if _provider() is None:
+        return f"needs Galera: no {Path(PROVIDERS[0]).name} here (Debian: galera-4)"
+    absent = [name for name in PROGRAMS if find_binary(name) is None]
+    return f"needs a server with Galera: no {', '.join(absent)} here" if absent else None
+
+
+@dataclass
+class Node(Server):
+    identity: dict = field(default_factory=dict, repr=False)  # options of Popen: whom to run it as
+    launcher: ThreadPoolExecutor | None = field(default=None, repr=False)
+
+    @property
+    def data(self) -> Path:
+        return self.socket.with_name("data")
+
+    def start(self, *options: str) -> None:
+        """Start the node and wait until it is a full member of the cluster.
+
+        Raises RuntimeError if it does not become one.
+        """
+        self.begin(*options)
+        self.wait_until(self.is_synced)
+
+    def begin(self, *options: str) -> None:
+        """Start the node and do not wait."""
+        # Without its position, a node that was killed gets all files anew.
+        self.launch(*self.command, f"--wsrep-start-position={self.position()}", *options)
+
+    def launch(self, *command: str) -> None:
+        # A server ends with the thread that started it, so that is one that lasts. Of its own process
+        # group, so that whatever it starts ends with it.
+        start = super().launch
+        self.launcher.submit(start, *command, start_new_session=True, **self.identity).result()
+
+    def position(self) -> str:
+        """The last transaction in the data of this node, which does not run: cluster's id:number."""
+        options = {"capture_output": True, "text": True, "check": True, **self.identity}
+        log = subprocess.run([*self.command, "--wsrep-recover"], **options).stderr
+        return re.findall(r"Recovered position: (\S+)", log)[-1]
+
+    def committed(self) -> int:
+        return int(self.position().rpartition(":")[2])
+
+    def is_synced(self) -> bool:
+        """Tell whether it is a member of the majority, up to date, and takes statements."""
+        try:
+            # The others must confirm it: one that was frozen still believes what it knew before.
+            self.query("SELECT 1")
+        except mysql.connector.Error:
+            return False
+        return self.status("wsrep_ready", "wsrep_local_state_comment") == ["ON", "Synced"]
+
+    def status(self, *names: str) -> list[str | None]:
+        """Values of SHOW STATUS as the node knows them; None for all if it does not answer."""
+        with contextlib.suppress(mysql.connector.Error):
+            values = dict(self.query("SHOW GLOBAL STATUS LIKE 'wsrep%'", wait=False))
+            return [values[name] for name in names]
+        return [None] * len(names)
+
+    def query(self, sql: str, values: tuple = (), *, wait: bool = True) -> list[tuple]:
+        """Run one statement at this node, past the code under test, and return its rows.
+
+        It waits until the node has applied what the others committed before, unless told not to.
+        """
+        command = f"SET SESSION wsrep_sync_wait = {15 * wait}"
+        with contextlib.closing(self.connect(autocommit=True, init_command=command)) as connection:
+            cursor = connection.cursor()
+            cursor.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def connect(self, **options):
+        return mysql.connector.connect(
+            host=self.host,
+            port=self.port,
+            user=self.user,
+            password=self.password,
+            **{"connection_timeout": 5} | options,
+        )
+
+    def kill(self) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.process.pid, signal.SIGKILL)
+        self.process.wait()
+
+    def stop(self) -> None:
+        """Let the node leave the cluster in order."""
+        self.thaw(wait=False)
+        super().stop()
+        self.kill()  # what it started and did not end
+
+    def isolate(self) -> None:
+        """Cut the node off from the others; it answers, but with error 1047."""
+        self.query("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=1'")
+        self.wait_until(lambda: self.status("wsrep_ready") == ["OFF"])
+
+    def rejoin(self) -> None:
+        """Undo isolate(), and wait until the node is a full member again."""
+        self.query("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'", wait=False)
+        self.wait_until(self.is_synced)
+
+    def freeze(self) -> None:
+        """Make the node silent: the system takes connections for it, nothing answers."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self, *, wait: bool = True) -> None:
+        self.process.send_signal(signal.SIGCONT)
+        if wait:
+            self.wait_until(self.is_synced)
+
+
+@dataclass
+class Cluster:
+    nodes: list[Node]
+
+    def start(self) -> None:
+        """Start all nodes when none runs, from the one that holds the most."""
+        first, *others = sorted(self.nodes, key=Node.committed, reverse=True)
+        state = first.data / "grastate.dat"
+        state.write_text(state.read_text().replace("bootstrap: 0", "bootstrap: 1"))
+        first.start("--wsrep-new-cluster")
+        for members, node in enumerate(others, 2):
+            node.begin()
+            # One after the other: two that join at once find each other first, which takes longer.
+            seen = [str(members)]
+            node.wait_until(lambda seen=seen: first.status("wsrep_cluster_size") == seen)
+        for node in others:
+            node.wait_until(node.is_synced)
+
+    def heal(self) -> None:
+        """Make all nodes full members again, whatever happened to them."""
+        if not all(node.is_synced() for node in self.nodes):
+            for node in self.nodes:
+                node.kill()
+            self.start()
+
+
+@contextlib.contextmanager
+def private_cluster(nodes: int = 3, *options: str) -> Iterator[Cluster]:
+    """Run a new cluster; end its nodes and remove their folders afterwards.
+
+    `options` go to every node as they are. Raises FileNotFoundError where something is not installed.
+    """
+    if reason := missing():
+        raise FileNotFoundError(reason)
+    identity = _identity()
+    with server_folder() as folder, ThreadPoolExecutor(1) as launcher:
+        cluster = Cluster([])
+        ports = [free_ports(4) for _ in range(nodes)]
+        members = ",".join(f"127.0.0.1:{group}" for _, group, _, _ in ports)
+        for number, (port, *others) in enumerate(ports, 1):
+            path = folder / f"node{number}" / "server.sock"
+            node = Node("127.0.0.1", port, socket=path, launcher=launcher, identity=identity)
+            galera = _galera_options(f"node{number}", members, *others)
+            node.command = server_command(find_binary(DAEMON), node, *galera, *options)
+            cluster.nodes.append(node)
+        try:
+            _make_data(cluster.nodes, folder, identity)
+            cluster.start()
+            yield cluster
+        finally:
+            for node in cluster.nodes:
+                if node.process is not None:
+                    node.kill()
+
+
+def _make_data(nodes: list[Node], folder: Path, identity: dict) -> None:
+    """Give all nodes the same data, so that no files are transferred at the first start."""
+    first, *others = nodes
+    init_file = make_init_file(folder)
+    for node in nodes:
+        node.data.parent.mkdir()
+    if identity:
+        for path in (folder, init_file, *(node.data.parent for node in nodes)):
+            os.chown(path, identity["user"], identity["group"])
+    make_data_folder(find_binary(DAEMON), first.data, [], **identity)
+    first.start("--wsrep-new-cluster", f"--init-file={init_file}")
+    first.stop()
+    (first.data / "galera.cache").unlink()
+    for node in others:
+        subprocess.run(["cp", "-a", first.data, node.data], check=True)
+
+
+def _galera_options(name: str, members: str, group: int, increments: int, files: int) -> list[str]:
+    provider_options = PROVIDER_OPTIONS | {
+        "gmcast.listen_addr": f"tcp://127.0.0.1:{group}",
+        "ist.recv_addr": f"127.0.0.1:{increments}",
+    }
+    return [
+        "--binlog-format=ROW",
+        "--innodb-autoinc-lock-mode=2",
+        "--wsrep-on=ON",
+        f"--wsrep-provider={_provider()}",
+        f"--wsrep-provider-options={';'.join(map('='.join, provider_options.items()))}",
+        f"--wsrep-cluster-address=gcomm://{members}",
+        f"--wsrep-node-name={name}",
+        "--wsrep-node-address=127.0.0.1",
+        "--wsrep-sst-method=rsync",
+        f"--wsrep-sst-receive-address=127.0.0.1:{files}",
+    ]
+
+
+def _provider() -> str | None:
+    return next((path for path in PROVIDERS if os.path.exists(path)), None)
+
+
+def _identity() -> dict:
+    if os.geteuid() != 0:
+        return {}
+    users = {entry.pw_name: entry for entry in pwd.getpwall()}
+    entry = next(users[name] for name in UNPRIVILEGED if name in users)
+    return {"user": entry.pw_uid, "group": entry.pw_gid, "extra_groups": []}

@@ -1,0 +1,85 @@
+"""A TCP proxy before a server, which can cut a connection, fall silent or lose a reply; for tests.
+
+with Proxy(server.host, server.port) as proxy:
+    ...  # connect to proxy.host, proxy.port
+"""
+
+import contextlib
+import socket
+import threading
+
+
+class Proxy:
+    host = "127.0.0.1"
+
+    def __init__(self, host: str, port: int):
+        self._server = host, port
+        self._listener = socket.create_server((self.host, 0))
+        self.port = self._listener.getsockname()[1]
+        self._sockets: list[socket.socket] = []
+        self._threads: list[threading.Thread] = []
+        self._lost_reply = b""
+        self.is_silent = False
+        self.connections = 0
+
+    def cut(self) -> None:
+        """Close all connections that are open now."""
+        for end in self._sockets:
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)
+
+    def lose_reply_to(self, request: bytes) -> None:
+        """Let the server answer the next request that holds these bytes, then cut, with no reply."""
+        self._lost_reply = request
+
+    def __enter__(self):
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *exc_info):
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self.cut()
+        for thread in self._threads:
+            thread.join()
+        for end in self._sockets:
+            end.close()
+
+    def _start(self, target, *arguments) -> None:
+        thread = threading.Thread(target=target, args=arguments)
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            self.connections += 1
+            self._sockets.append(client)
+            try:
+                server = socket.create_connection(self._server)
+            except OSError:  # the server is down, and so the client shall find it
+                client.close()
+                continue
+            self._sockets.append(server)
+            reply_is_lost = threading.Event()
+            self._start(self._forward, client, server, reply_is_lost)
+            self._start(self._forward, server, client, reply_is_lost)
+
+    def _forward(self, source: socket.socket, target: socket.socket, reply_is_lost) -> None:
+        from_client = target.getpeername() == self._server
+        with contextlib.suppress(OSError):
+            while data := source.recv(65536):
+                if from_client and self._lost_reply and self._lost_reply in data:
+                    self._lost_reply = b""
+                    reply_is_lost.set()
+                elif not from_client and reply_is_lost.is_set():
+                    break  # the server has done the work; nobody hears of it
+                if not self.is_silent:
+                    target.sendall(data)
+        for end in (source, target):
+            with contextlib.suppress(OSError):
+                end.shutdown(socket.SHUT_RDWR)

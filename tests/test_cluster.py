@@ -1,0 +1,432 @@
+"""A cluster: the private one itself, and the scripts and loads on it while its nodes fail."""
+
+import contextlib
+import csv
+import itertools
+import os
+import random
+import threading
+import time
+from collections.abc import Iterator
+
+import mysql.connector
+import pytest
+from conftest import csv_text
+from galera_cluster import Cluster, missing, private_cluster
+from tcp_proxy import Proxy
+from test_faults_reading import STREAMS, every_stream
+
+import seed
+import seed_mysql
+import seed_settings
+
+pytestmark = pytest.mark.cluster
+
+NOT_PREPARED = 1047  # "WSREP has not yet prepared node for application use"
+ROWS = 20_000
+DATABASE = "prodev"
+
+
+@pytest.fixture(scope="session")
+def running_cluster() -> Iterator[Cluster]:
+    if reason := missing():
+        if os.environ.get("CI"):
+            pytest.fail(reason)  # what CI does not run, nobody does
+        pytest.skip(reason)
+    with private_cluster() as cluster:
+        yield cluster
+
+
+@pytest.fixture
+def cluster(running_cluster) -> Iterator[Cluster]:
+    """Three nodes with an empty database `kept`, whatever the test before did to them."""
+    first = running_cluster.nodes[0]
+    first.query("CREATE OR REPLACE DATABASE kept")
+    first.query("CREATE TABLE kept.numbers (number INT PRIMARY KEY)")
+    yield running_cluster
+    running_cluster.heal()
+
+
+def numbers(node) -> list[int]:
+    return [number for (number,) in node.query("SELECT number FROM kept.numbers ORDER BY number")]
+
+
+def add(node, number: int) -> None:
+    node.query("INSERT INTO kept.numbers VALUES (%s)", (number,))
+
+
+def test_what_one_node_commits_all_three_have(cluster):
+    for number, node in enumerate(cluster.nodes):
+        add(node, number)
+    assert [node.status("wsrep_cluster_size") for node in cluster.nodes] == [["3"]] * 3
+    assert [numbers(node) for node in cluster.nodes] == [[0, 1, 2]] * 3
+
+
+def test_killed_node_refuses_and_comes_back_with_what_was_written_meanwhile(cluster):
+    survivor, _, killed = cluster.nodes
+    add(survivor, 1)
+    killed.kill()
+    with pytest.raises(mysql.connector.Error) as refused:
+        killed.connect()
+    assert refused.value.errno == 2003
+    add(survivor, 2)
+
+    killed.start()
+    assert numbers(killed) == [1, 2]
+    add(killed, 3)
+    assert numbers(survivor) == [1, 2, 3]
+
+
+def test_isolated_node_answers_only_that_it_is_not_prepared(cluster):
+    first, isolated, _ = cluster.nodes
+    isolated.isolate()
+    with pytest.raises(mysql.connector.Error) as refused:
+        numbers(isolated)
+    assert refused.value.errno == NOT_PREPARED
+    add(first, 1)
+
+    isolated.rejoin()
+    assert numbers(isolated) == [1]
+
+
+def test_frozen_node_is_left_out_and_catches_up(cluster):
+    first, frozen, _ = cluster.nodes
+    frozen.freeze()
+    add(first, 1)
+    first.wait_until(lambda: first.status("wsrep_cluster_size") == ["2"])
+
+    frozen.thaw()
+    assert numbers(frozen) == [1]
+
+
+def test_cluster_that_lost_all_nodes_starts_again_from_the_one_that_holds_the_most(cluster):
+    first, second, third = cluster.nodes
+    add(second, 1)
+    first.kill()
+    add(second, 2)
+    third.kill()
+    second.kill()
+
+    cluster.start()
+    assert [numbers(node) for node in cluster.nodes] == [[1, 2]] * 3
+
+
+# ------------------------------------------- the scripts on it: fixtures, faults
+
+
+@pytest.fixture
+def nodes(cluster, monkeypatch):
+    """The nodes, which the settings name, with an empty table user_data."""
+    use(monkeypatch, *((node.host, node.port) for node in cluster.nodes))
+    first = cluster.nodes[0]
+    monkeypatch.setenv("DB_USER", first.user)
+    monkeypatch.setenv("DB_PASSWORD", first.password)
+    monkeypatch.setenv("DB_NAME", DATABASE)
+    monkeypatch.setenv("DB_READ_TIMEOUT", "2")
+    first.query(f"DROP DATABASE IF EXISTS {DATABASE}")
+    with contextlib.closing(seed.connect_db()) as connection:
+        seed.create_database(connection)
+    with contextlib.closing(seed.connect_to_prodev()) as connection:
+        seed.create_table(connection)
+    return cluster.nodes
+
+
+def use(monkeypatch, *addresses: tuple[str, int]) -> None:
+    monkeypatch.setattr(seed_mysql, "_down_at", {})
+    monkeypatch.setenv("DB_HOST", ", ".join(f"{host}:{port}" for host, port in addresses))
+
+
+@pytest.fixture
+def users(nodes) -> list[tuple]:
+    fill(nodes[0], ROWS)
+    return nodes[0].query(f"SELECT user_id, age FROM {DATABASE}.user_data ORDER BY user_id")
+
+
+def fill(node, rows: int, first: int = 0) -> None:
+    node.query(
+        f"INSERT INTO {DATABASE}.user_data SELECT CONCAT('00000000-0000-4000-8000-', "
+        "LPAD(seq, 12, '0')), 'n', CONCAT('u', seq, '@x'), seq % 151 "
+        f"FROM {DATABASE}.seq_{first}_to_{first + rows - 1}"
+    )
+
+
+def expected(name: str, users: list[tuple]) -> list:
+    return [age if name == "stream_user_ages" else user_id for user_id, age in users]
+
+
+def node_in_use(nodes):
+    """The one node that the code under test is connected to."""
+    (node,) = [node for node in nodes if connections(node)]
+    return node
+
+
+def connections(node) -> int:
+    processes = (
+        "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = %s AND USER = 'learner'"
+    )
+    try:
+        return node.query(processes, (DATABASE,), wait=False)[0][0]
+    except mysql.connector.Error:  # it is down
+        return 0
+
+
+def kill(node):
+    node.kill()
+    return node.start
+
+
+def cut_off(node):
+    node.isolate()
+    return node.rejoin
+
+
+def freeze(node):
+    node.freeze()
+    return node.thaw
+
+
+every_fault = pytest.mark.parametrize("fault", [kill, cut_off, freeze])
+
+
+# ------------------------------------------------------------- which node
+
+
+def test_node_that_is_down_is_passed_over_and_tried_last_for_a_while(nodes, monkeypatch):
+    up, down = nodes[1], nodes[2]
+    with Proxy(down.host, down.port) as proxy:
+        proxy.is_silent = True
+        use(monkeypatch, ("127.0.0.1", 1), (proxy.host, proxy.port), (up.host, up.port))
+        for _ in range(3):
+            with contextlib.closing(seed.connect_to_prodev()) as connection:
+                assert connection.server_port == up.port
+        assert proxy.connections == 1
+
+
+def test_wrong_password_is_told_by_the_first_node_that_answers(nodes, monkeypatch):
+    with Proxy(nodes[1].host, nodes[1].port) as second:
+        use(monkeypatch, (nodes[0].host, nodes[0].port), (second.host, second.port))
+        monkeypatch.setenv("DB_PASSWORD", "wr0ng")
+        with pytest.raises(mysql.connector.Error, match="check DB_USER and DB_PASSWORD") as caught:
+            seed.connect_to_prodev()
+        assert caught.value.errno == 1045
+        assert "wr0ng" not in str(caught.value)
+        assert second.connections == 0
+
+
+def test_all_nodes_down_is_one_error_that_names_them_all(nodes, monkeypatch):
+    use(monkeypatch, ("127.0.0.1", 1), ("127.0.0.1", 2))
+    with pytest.raises(
+        mysql.connector.Error, match=r"MySQL at 127.0.0.1:1, 127.0.0.1:2, "
+    ) as caught:
+        seed.connect_to_prodev()
+    assert caught.value.errno == 2003
+
+
+def test_node_without_the_majority_counts_as_down(nodes):
+    nodes[0].isolate()
+    with contextlib.closing(seed.connect_to_prodev()) as connection:
+        assert connection.server_port == nodes[1].port
+
+
+def test_nodes_are_written_as_host_and_port_and_ipv6_in_brackets(monkeypatch):
+    monkeypatch.setenv("DB_HOST", "db1, db2:3307,[::1]:3308 ,[fe80::2]")
+    monkeypatch.setenv("DB_PORT", "4000")
+    settings = seed_settings.read_settings()
+    assert settings.nodes == (("db1", 4000), ("db2", 3307), ("::1", 3308), ("fe80::2", 4000))
+    assert "db1:4000, db2:3307, [::1]:3308, [fe80::2]:4000" in str(settings)
+    monkeypatch.setenv("DB_HOST", "::1")
+    assert seed_settings.read_settings().nodes == (("::1", 4000),)
+
+
+def test_what_was_committed_through_one_node_is_read_through_another(nodes, script):
+    use_order = [(nodes[0], nodes[1]), (nodes[1], nodes[2]), (nodes[2], nodes[0])]
+    with pytest.MonkeyPatch.context() as monkeypatch:
+        for number in range(60):
+            writer, reader = use_order[number % 3]
+            writer.query(
+                f"INSERT INTO {DATABASE}.user_data VALUES (UUID(), 'n', %s, 1)",
+                (f"{number}@x",),
+                wait=False,
+            )
+            use(monkeypatch, (reader.host, reader.port), (writer.host, writer.port))
+            assert len(list(script("0-stream_users").stream_users())) == number + 1
+
+
+# ------------------------------------------------------ a node fails: reading
+
+
+@every_stream
+@every_fault
+def test_stream_goes_on_at_another_node_with_every_row_once(script, nodes, users, name, fault):
+    stream = STREAMS[name](script)
+    seen = list(itertools.islice(stream, random.randrange(1, 12_000)))
+    undo = fault(node_in_use(nodes))
+    seen += stream
+    undo()
+    assert seen == expected(name, users)
+    assert sum(map(connections, nodes)) == 0
+
+
+def test_nodes_may_die_one_after_the_other(script, nodes, users):
+    stream = STREAMS["stream_users"](script)
+    seen = []
+    for _ in range(3):
+        seen += itertools.islice(stream, 5_000)
+        dead = node_in_use(nodes)
+        dead.kill()
+        seen += itertools.islice(stream, 1_000)
+        dead.start()
+    seen += stream
+    assert seen == expected("stream_users", users)
+
+
+@pytest.mark.nightly
+def test_ten_kills_in_a_stream_of_a_million_rows_cost_and_repeat_none(script, nodes):
+    for first in range(0, 1_000_000, 100_000):
+        fill(nodes[0], 100_000, first)
+    stream = script("0-stream_users").stream_users()
+    seen = 0
+    for kills in range(11):
+        for user in itertools.islice(stream, 90_909 if kills < 10 else None):
+            assert user["user_id"] == f"00000000-0000-4000-8000-{seen:012}"
+            seen += 1
+        if kills < 10:
+            dead = node_in_use(nodes)
+            dead.kill()
+            assert next(stream)["user_id"] == f"00000000-0000-4000-8000-{seen:012}"
+            seen += 1
+            dead.start()
+    assert seen == 1_000_000
+
+
+# ------------------------------------------------------ a node fails: loading
+
+
+@pytest.fixture
+def csv_file(tmp_path):
+    """A file of ROWS users, each tenth of them refused."""
+    rows = [
+        (f"00000000-0000-4000-8000-{n:012}", "n", f"u{n}@x", 200 if n % 10 == 0 else n % 151)
+        for n in range(ROWS)
+    ]
+    path = tmp_path / "users.csv"
+    path.write_text(csv_text(rows))
+    return path
+
+
+def stored(node) -> list[tuple]:
+    return node.query(
+        f"SELECT user_id, name, email, age FROM {DATABASE}.user_data ORDER BY user_id"
+    )
+
+
+def wanted(path) -> list[tuple]:
+    with path.open() as file:
+        rows = list(csv.reader(file))[1:]
+    return [(*row[:3], int(row[3])) for row in rows if int(row[3]) <= 150]
+
+
+def start_load(path) -> tuple[threading.Thread, list]:
+    """Load the file in a thread, through settings as they are now; its counts, or its error."""
+    result = []
+
+    def run():
+        try:
+            with contextlib.closing(seed.connect_to_prodev()) as connection:
+                result.append(seed.insert_data(connection, path))
+        except Exception as error:
+            result.append(error)
+
+    thread = threading.Thread(target=run)
+    thread.start()
+    return thread, result
+
+
+def wait_for_rows(node, count: int) -> None:
+    deadline = time.monotonic() + 60
+    while node.query(f"SELECT COUNT(*) FROM {DATABASE}.user_data")[0][0] < count:
+        assert time.monotonic() < deadline
+
+
+@every_fault
+def test_load_goes_on_at_another_node_and_stores_every_row_once(nodes, csv_file, fault):
+    thread, result = start_load(csv_file)
+    wait_for_rows(nodes[1], 4_000)
+    undo = fault(nodes[0])
+    thread.join(60)
+    undo()
+    (counts,) = result
+    assert not isinstance(counts, Exception), counts
+    assert counts.read == ROWS == counts.added + counts.present + counts.refused
+    assert counts.refused == ROWS // 10
+    assert counts.present in (0, 1_800)  # the part whose COMMIT was done and its reply lost
+    assert [stored(node) for node in nodes] == [wanted(csv_file)] * 3
+    with csv_file.with_name("users.csv.rejected").open() as file:
+        lines = [int(line) for line, *_ in list(csv.reader(file))[1:]]
+    assert lines == list(range(2, ROWS + 2, 10))
+
+
+def test_load_that_lost_all_nodes_is_taken_up_again(cluster, nodes, csv_file, monkeypatch):
+    monkeypatch.setenv("DB_DEADLINE", "1")
+    thread, result = start_load(csv_file)
+    wait_for_rows(nodes[1], 4_000)
+    for node in nodes:
+        node.kill()
+    thread.join(60)
+    assert isinstance(result[0], mysql.connector.Error)
+    assert "cannot load users.csv into MySQL at" in str(result[0])
+    cluster.start()
+    before = len(stored(nodes[0]))
+    assert 4_000 <= before < len(wanted(csv_file))
+    thread, result = start_load(csv_file)
+    thread.join(60)
+    assert result == [(ROWS, ROWS * 9 // 10 - before, before, ROWS // 10)]
+    assert stored(nodes[2]) == wanted(csv_file)
+
+
+def test_loads_through_two_nodes_in_opposite_orders_end_in_one_table(
+    nodes, csv_file, tmp_path, monkeypatch
+):
+    header, *lines = csv_file.read_text().splitlines(keepends=True)
+    backwards = tmp_path / "backwards.csv"
+    backwards.write_text("".join([header, *reversed(lines)]))
+    started = []
+    for path, order in ((csv_file, nodes), (backwards, nodes[::-1])):
+        use(monkeypatch, *((node.host, node.port) for node in order))
+        connection = seed.connect_to_prodev()
+        result = []
+
+        def run(connection=connection, path=path, result=result):
+            with contextlib.closing(connection):
+                result.append(seed.insert_data(connection, path))
+
+        started.append((threading.Thread(target=run), result))
+    for thread, _ in started:
+        thread.start()
+    for thread, _ in started:
+        thread.join(60)
+    (forwards,), (backwards,) = (result for _, result in started)
+    assert forwards.refused == backwards.refused == ROWS // 10
+    assert forwards.added + backwards.added <= ROWS * 9 // 10
+    assert [stored(node) for node in nodes] == [wanted(csv_file)] * 3
+
+
+def test_conflict_between_nodes_runs_the_transaction_again_and_applies_it_once(nodes, script):
+    retry = script("3-retry_on_failure").retry_on_failure
+    transactional = script("2-transactional").transactional
+    fill(nodes[0], 1)
+    calls = []
+
+    @retry(retries=3, delay=0)
+    @transactional
+    def grow(connection):
+        cursor = connection.cursor()
+        cursor.execute("UPDATE user_data SET age = age + 1")
+        calls.append(cursor.rowcount)
+        if len(calls) == 1:  # the other node is faster
+            nodes[1].query(f"UPDATE {DATABASE}.user_data SET age = age + 10")
+
+    with contextlib.closing(seed.connect_to_prodev()) as connection:
+        grow(connection)
+    assert calls == [1, 1]
+    assert nodes[2].query(f"SELECT age FROM {DATABASE}.user_data") == [(11,)]
