@@ -1,0 +1,112 @@
+"""The command line of check.py."""
+
+import argparse
+import signal
+import sys
+import warnings
+from pathlib import Path
+
+from checker import report as reports
+from checker.answers import find_answers
+from checker.checks import explain
+from checker.exercises import chosen
+from checker.runner import SECONDS, Task, check, failures
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Check what the arguments name; return the exit status: 0 if all that was asked for passes."""
+    options = _parser().parse_args(arguments)
+    if options.explain is not None:
+        return _explain(options.explain)
+    try:
+        exercises = chosen(options.only)
+        answers, single = find_answers(options.path)
+    except (FileNotFoundError, ValueError) as error:
+        print(f"check.py: {error}", file=sys.stderr)
+        return 2
+    warnings.simplefilter("ignore", SyntaxWarning)  # those of the answers, which are read here, too
+    # Ended from outside, it shall stop its servers and children as at any other end.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    if single and not options.only:
+        exercises = [e for e in exercises if e.topic in answers[0].topics]
+    report = reports.Report()
+    done, of = 0, len(answers) * len(exercises)
+
+    def progress(task, _verdict) -> None:
+        nonlocal done
+        done += 1
+        report.progress(done, of, f"{task.answer.name} {task.exercise.title}")
+
+    tasks = [Task(answer, exercise) for answer in answers for exercise in exercises]
+    try:
+        verdicts = check(tasks, seconds=options.timeout, jobs=options.jobs, progress=progress)
+    except KeyboardInterrupt:
+        return 130
+    size = len(exercises)
+    pairs = [(a, verdicts[n * size : (n + 1) * size]) for n, a in enumerate(answers)]
+    if single or options.details:
+        for answer, found in pairs:
+            report.details(answer, found)
+    if not single:
+        report.summary(pairs)
+    if options.json:
+        reports.write_json(options.json, pairs)
+    if options.junitxml:
+        reports.write_junit(options.junitxml, pairs)
+    wrong = [v for _, found in pairs for v in failures(found)]
+    return 1 if wrong else 0
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="check.py",
+        description="Check answers to the twelve exercises. Nothing of the answer is changed.",
+    )
+    parser.add_argument(
+        "path", nargs="?", type=Path, default=Path(),
+        help="one answer, a folder with the topic folders or any of them; or a folder of answers",
+    )  # fmt: skip
+    parser.add_argument(
+        "--only", action="append", default=[], metavar="EXERCISE",
+        help="a number, or part of a name: 4, retry; can be given again",
+    )  # fmt: skip
+    parser.add_argument(
+        "--explain", metavar="EXERCISE", help="tell what an exercise is checked for"
+    )
+    parser.add_argument("--details", action="store_true", help="of many answers, all that is wrong")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts as JSON")
+    parser.add_argument("--junitxml", type=Path, metavar="FILE", help="write them as JUnit XML")
+    parser.add_argument(
+        "--timeout", type=_seconds, default=SECONDS, metavar="SECONDS",
+        help="for one exercise (default: %(default)g)",
+    )  # fmt: skip
+    parser.add_argument(
+        "--jobs", type=_jobs, metavar="N", help="how many at once (default: all cores)"
+    )
+    return parser
+
+
+def _seconds(text: str) -> float:
+    seconds = float(text)
+    if not 1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"must be from 1 to 3600 seconds, not {text}")
+    return seconds
+
+
+def _jobs(text: str) -> int:
+    if not text.isdigit() or not int(text):
+        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+    return int(text)
+
+
+def _explain(word: str) -> int:
+    try:
+        exercises = chosen([word])
+    except ValueError as error:
+        print(f"check.py: {error}", file=sys.stderr)
+        return 2
+    for exercise in exercises:
+        number = "" if exercise.number == "seed" else f"{exercise.number}. "
+        print(f"{number}{exercise.title} ({exercise.file}): {exercise.about}")
+        print(explain(exercise.number))
+    return 0

@@ -1,0 +1,218 @@
+"""The private server, that of the tests: tables, faults, and what is stored after an answer ran.
+
+The parent alone knows what is in it, changes it when the child asks, and reads it itself.
+"""
+
+import contextlib
+import re
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+sys.path.append(str(ROOT / "tests"))  # the tests' server, which stands once
+
+from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa: E402, needs the path
+
+from checker.users import STRANGER, plain_users, small_users  # noqa: E402
+
+DATABASE = "ALX_prodev"
+SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
+TABLE = """(
+    user_id CHAR(36) CHARACTER SET ascii NOT NULL PRIMARY KEY,
+    name VARCHAR(255) NOT NULL,
+    email VARCHAR(255) NOT NULL,
+    age DECIMAL(3,0) NOT NULL,
+    INDEX (user_id)
+) CHARACTER SET utf8mb4"""
+CLIENT = "checked"
+RIGHTS = (
+    "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW, SHOW VIEW,"
+    " CREATE TEMPORARY TABLES, LOCK TABLES, TRIGGER, CREATE ROUTINE, ALTER ROUTINE, EXECUTE,"
+    " SHOW DATABASES, RELOAD, PROCESS, CREATE USER"
+)
+OPTIONS = (
+    "--log-output=TABLE",
+    "--innodb-lock-wait-timeout=3",
+    "--lock-wait-timeout=4",
+    "--innodb-buffer-pool-size=64M",
+    "--max-connections=300",
+    # Else a connection that an answer keeps for ever would not see the table grow.
+    "--transaction-isolation=READ-COMMITTED",
+)
+LARGE_ROWS = {"wide": 8_000, "narrow": 60_000}
+WIDE = 220  # characters of a name and of an email in the large table
+SETTLE_SECONDS = 1.5
+
+
+class Database:
+    """One private server, used for one answer's exercise at a time."""
+
+    def __init__(self, server: Server):
+        import mysql.connector
+
+        self.server, self.socket, self.error = server, server.socket, mysql.connector.Error
+        self.admin = mysql.connector.connect(
+            unix_socket=str(server.socket),
+            user=server.user,
+            password=server.password,
+            charset="utf8mb4",
+            collation="utf8mb4_general_ci",
+            autocommit=True,
+        )
+        self.run(f"CREATE USER IF NOT EXISTS '{CLIENT}'@'%' IDENTIFIED BY '{CLIENT}'")
+        self.run(f"GRANT {RIGHTS} ON *.* TO '{CLIENT}'@'%'")
+
+    def run(self, sql: str, values: tuple = ()) -> list[tuple]:
+        self.admin.ping(reconnect=True)
+        with contextlib.closing(self.admin.cursor()) as cursor:
+            cursor.execute(sql, values)
+            return cursor.fetchall() if cursor.description else []
+
+    def reset(self, *, tables: bool) -> None:
+        """Drop all that an answer made; make the small table anew, if `tables`."""
+        self.run("SET GLOBAL general_log = OFF")
+        self.end_connections()
+        for (name,) in self.run("SHOW DATABASES"):
+            if name.lower() not in SYSTEM:
+                self.run(f"DROP DATABASE `{name.replace('`', '``')}`")
+        self.run("TRUNCATE mysql.general_log")
+        if tables:
+            self.run(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
+            self.run(f"CREATE TABLE {DATABASE}.user_data {TABLE}")
+            self.add(small_users())
+            self.run(
+                f"CREATE TABLE {DATABASE}.users (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255),"
+                " email VARCHAR(255), age INT) CHARACTER SET utf8mb4"
+            )
+            columns = "(name, email, age) VALUES (%s, %s, %s)"
+            with contextlib.closing(self.admin.cursor()) as cursor:
+                cursor.executemany(f"INSERT INTO {DATABASE}.users {columns}", plain_users())
+        self.run("SET GLOBAL general_log = ON")
+
+    def add(self, rows: list[tuple]) -> None:
+        with contextlib.closing(self.admin.cursor()) as cursor:
+            cursor.executemany(
+                f"INSERT INTO {DATABASE}.user_data (user_id, name, email, age) VALUES (%s, %s, %s, %s)",
+                rows,
+            )
+
+    def prepare(self, name: str) -> None:
+        """Let user_data be found under whatever name the answer gives its database."""
+        if name.lower() in SYSTEM or name == DATABASE or not re.fullmatch(r"[\w$-]{1,60}", name):
+            return
+        self.run(f"CREATE DATABASE IF NOT EXISTS `{name}`")
+        with contextlib.suppress(
+            self.error
+        ):  # after the table was taken away there is nothing to show
+            for table in ("user_data", "users"):
+                self.run(
+                    f"CREATE VIEW IF NOT EXISTS `{name}`.{table} AS SELECT * FROM {DATABASE}.{table}"
+                )
+
+    def grow(self, form: str) -> int:
+        """Add rows until the table is large; return how many bytes of rows a client must receive."""
+        count = LARGE_ROWS[form]
+        digits = " UNION ALL ".join(f"SELECT {n} AS d" for n in range(10))
+        numbers = (
+            "SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n FROM "
+            + ", ".join(f"({digits}) {name}" for name in "abcef")
+        )
+        width = WIDE if form == "wide" else 1
+        self.run(
+            f"INSERT INTO {DATABASE}.user_data (user_id, name, email, age)"
+            f" SELECT CONCAT('ffffffff-0000-4000-8000-', LPAD(HEX(n), 12, '0')),"
+            f" RPAD('Many', {width}, 'y'), RPAD(CONCAT('many', n), {width}, 'm'), 20 + n % 60"
+            f" FROM ({numbers}) numbers WHERE n < {count} ORDER BY n"
+        )
+        return count * (2 * width + 40 if form == "wide" else 7)
+
+    def empty(self) -> None:
+        self.run(f"DELETE FROM {DATABASE}.user_data")
+
+    def remove(self) -> None:
+        """Take the table away, whoever may be reading it."""
+        self.end_connections()
+        self.run(f"DROP TABLE {DATABASE}.user_data")
+
+    def end_connections(self) -> None:
+        """End the answer's connections, and with them their transactions and locks."""
+        sql = "SELECT ID FROM INFORMATION_SCHEMA.PROCESSLIST WHERE USER = %s"
+        deadline = time.monotonic() + SETTLE_SECONDS
+        while (ids := self.run(sql, (CLIENT,))) and time.monotonic() < deadline:
+            for (number,) in ids:
+                with contextlib.suppress(Exception):  # it may have ended meanwhile
+                    self.run(f"KILL {number}")
+
+    def rows(self) -> list[list]:
+        """What is committed in the answer's user_data: user_id, name, email, age."""
+        for name in self.databases_with_users():
+            columns = "user_id, name, email, age"
+            try:
+                sql = f"SELECT {columns} FROM `{name}`.user_data ORDER BY user_id LIMIT 2000"
+                return [[*map(_text, row[:3]), float(row[3] or 0)] for row in self.run(sql)]
+            except (self.error, ValueError):  # a table of other columns, or of other types
+                return []
+        return []
+
+    def databases_with_users(self) -> list[str]:
+        found = self.run(
+            "SELECT TABLE_SCHEMA FROM INFORMATION_SCHEMA.TABLES"
+            " WHERE TABLE_NAME = 'user_data' AND TABLE_TYPE = 'BASE TABLE'"
+        )
+        return [name for (name,) in found]
+
+    def add_stranger(self) -> None:
+        """Add a row between two runs of a seed, as another user of the table might."""
+        for name in self.databases_with_users():
+            with contextlib.suppress(Exception):  # a table of other columns: then without it
+                columns = "(user_id, name, email, age)"
+                self.run(
+                    f"INSERT INTO `{name}`.user_data {columns} VALUES (%s, %s, %s, %s)", STRANGER
+                )
+
+    def columns(self) -> dict[str, dict]:
+        """The columns of the answer's user_data: type, whether NULL is allowed, key."""
+        return {
+            name.lower(): {"type": kind.lower(), "null": null == "YES", "key": key}
+            for name, kind, null, key in self.run(
+                "SELECT COLUMN_NAME, DATA_TYPE, IS_NULLABLE, COLUMN_KEY"
+                " FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'user_data'"
+            )
+        }
+
+    def queries(self) -> list[str]:
+        """The statements that the answer ran so far."""
+        found = self.run(
+            "SELECT argument FROM mysql.general_log WHERE command_type IN ('Query', 'Execute')"
+            " AND user_host LIKE %s LIMIT 3000",
+            (f"%{CLIENT}%",),
+        )
+        return [_text(text)[:500] for (text,) in found]
+
+
+def _text(value) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+
+
+def why_no_server() -> str | None:
+    """The reason why there can be no server here; None if there can."""
+    if find_binary(*DAEMONS) is None:
+        return f"no {' or '.join(DAEMONS)} on this machine (Debian: mariadb-server-core)"
+    try:
+        import mysql.connector  # noqa: F401, asked for only here
+    except ImportError:
+        return "mysql-connector-python is not installed: pip install -r requirements.txt"
+    return None
+
+
+@contextmanager
+def servers(count: int) -> Iterator[list[Database]]:
+    """Run `count` private servers.
+
+    Enter it in the main thread: the servers are told to end with the thread that started them.
+    """
+    with contextlib.ExitStack() as stack:
+        yield [Database(stack.enter_context(private_server(*OPTIONS))) for _ in range(count)]

@@ -1,0 +1,216 @@
+"""What all observers share: steps that catch what the answer raises, captured output, plain values."""
+
+import builtins
+import contextlib
+import functools
+import gc
+import importlib.util
+import inspect
+import io
+import logging
+import os
+import re
+import sys
+from collections.abc import Callable, Iterator
+from decimal import Decimal
+from itertools import islice
+from pathlib import Path
+from types import ModuleType
+
+BUILTINS = {name: value for name, value in vars(builtins).items() if name != "_"}
+MAX_ITEMS, MAX_TEXT, MAX_OUTPUT = 3000, 2000, 300_000
+
+
+class Output(io.TextIOWrapper):
+    """Standard output or error, kept in memory up to a size."""
+
+    def __init__(self):
+        self._kept = io.BytesIO()
+        super().__init__(io.BytesIO(), encoding="utf-8", errors="replace", write_through=True)
+
+    def write(self, text: str) -> int:
+        if not isinstance(text, str):
+            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
+        if self._kept.tell() < MAX_OUTPUT:
+            self._kept.write(text.encode("utf-8", "replace"))
+        return len(text)
+
+    def text(self) -> str:
+        return self._kept.getvalue().decode("utf-8", "replace")
+
+    def forget(self) -> None:
+        self._kept = io.BytesIO()
+
+
+class Observer:
+    """Runs the steps of an observation and sends what each of them showed."""
+
+    def __init__(self, channel, watch, sleeps: list[float], root: str):
+        self._channel, self._root = channel, root
+        self.watch, self.sleeps = watch, sleeps
+        self.output, self.errors = Output(), Output()
+        self.logged, self.hidden = [], []  # log lines that are shown, and those below the level
+        sys.stdout, sys.stderr = self.output, self.errors
+        self._record_logging()
+
+    @contextlib.contextmanager
+    def step(self, name: str) -> Iterator[dict]:
+        """Send the dict it gives as the fact `name`; with "error" if the body raised something."""
+        self._channel.send(step=name)
+        self.forget_output()
+        start, fact = self.watch.position(), {}
+        try:
+            yield fact
+        except BaseException as error:  # SystemExit and KeyboardInterrupt as well
+            vars(builtins).update(BUILTINS)
+            fact["error"] = self.describe(error)
+        vars(builtins).update(BUILTINS)  # what the answer may have put in their place
+        fact["sqlite"] = self.watch.since(start)
+        fact["printed"] = self.output.text()[-MAX_OUTPUT:]
+        try:
+            values = plain(fact, MAX_OUTPUT)
+        except Exception as error:  # of a value whose methods fail
+            values = plain({"error": self.describe(error)})
+        self._channel.send(fact=name, values=values)
+
+    def mark(self, name: str) -> None:
+        """Let the parent look at the servers and files as they are now."""
+        self._channel.ask(mark=name)
+
+    def ask(self, wish: str, **arguments) -> dict:
+        return self._channel.ask(wish=wish, **arguments)
+
+    def forget_output(self) -> None:
+        self.output.forget()
+        self.errors.forget()
+        self.logged.clear()
+        self.hidden.clear()
+
+    def shown(self) -> str:
+        """All that was printed or logged since the step began."""
+        return "\n".join((self.output.text(), self.errors.text(), *self.logged))
+
+    def load(self, file: Path) -> ModuleType:
+        """Import the answer's file; what its definitions left stays even if its last lines fail."""
+        spec = importlib.util.spec_from_file_location(file.stem, file)
+        module = importlib.util.module_from_spec(spec)
+        sys.modules[file.stem] = module
+        with self.step("import") as fact:
+            try:
+                spec.loader.exec_module(module)
+            finally:
+                fact["names"] = [name for name in vars(module) if not name.startswith("__")]
+                module = sys.modules.get(file.stem, module)  # some put a callable there instead
+        self.mark("imported")
+        self.sleeps.clear()
+        return module
+
+    def describe(self, error: BaseException) -> dict:
+        """Tell the error and where in the answer it arose, as far as that is known."""
+        place = None
+        trace = error.__traceback__
+        while trace is not None:
+            name = trace.tb_frame.f_code.co_filename
+            if name.startswith(self._root):
+                place = [os.path.relpath(name, self._root), trace.tb_lineno]
+            trace = trace.tb_next
+        if isinstance(error, SyntaxError) and (error.filename or "").startswith(self._root):
+            place = [os.path.relpath(error.filename, self._root), error.lineno]
+        try:
+            message = str(error)[:MAX_TEXT]
+        except Exception:
+            message = ""
+        return {
+            "type": type(error).__name__,
+            "bases": [base.__name__ for base in type(error).__mro__],
+            "message": message,
+            "module": getattr(error, "name", None) if isinstance(error, ImportError) else None,
+            "place": place,
+        }
+
+    def _record_logging(self) -> None:
+        handle, is_enabled = logging.Logger.handle, logging.Logger.isEnabledFor
+
+        @functools.wraps(handle)
+        def recording(logger, record):
+            shown = is_enabled(logger, record.levelno)
+            with contextlib.suppress(Exception):
+                (self.logged if shown else self.hidden).append(record.getMessage())
+            return handle(logger, record) if shown else None
+
+        logging.Logger.handle = recording
+        logging.Logger.isEnabledFor = lambda logger, level: (
+            level >= logging.INFO or is_enabled(logger, level)
+        )
+        logging.raiseExceptions = False
+
+
+def plain(value, text: int = MAX_TEXT, depth: int = 6):
+    """Turn a value into what JSON can hold: rows of any kind to lists and dicts, numbers to numbers."""
+    if value is None or value is True or value is False:
+        return value
+    if isinstance(value, int) and abs(value) < 1 << 63:
+        return int(value)
+    if isinstance(value, float):
+        return float(value)
+    if isinstance(value, Decimal) and value.is_finite():
+        return int(value) if value == value.to_integral_value() else float(value)
+    if isinstance(value, str):
+        return str.encode(value[:text], "utf-8", "replace").decode()
+    if isinstance(value, bytes | bytearray):
+        return bytes(value).decode("utf-8", "replace")[:text]
+    if depth and isinstance(value, dict):
+        items = islice(value.items(), MAX_ITEMS)
+        return {plain(str(k), text): plain(v, text, depth - 1) for k, v in items}
+    if depth and (isinstance(value, list | tuple | set | frozenset) or _is_row(value)):
+        return [plain(item, text, depth - 1) for item in islice(value, MAX_ITEMS)]
+    return {"$object": type(value).__name__}
+
+
+def _is_row(value) -> bool:
+    return type(value).__module__ == "sqlite3" and type(value).__name__ == "Row"
+
+
+def find(module: ModuleType, *patterns: str, kind: Callable = callable):
+    """Find what the module calls by the first of these patterns that fits a name; None if nothing."""
+    names = [name for name in vars(module) if not name.startswith("__")]
+    for pattern in patterns:
+        for name in names:
+            if re.fullmatch(pattern, name, re.IGNORECASE) and kind(vars(module)[name]):
+                return vars(module)[name]
+    return None
+
+
+def is_own(module: ModuleType, value) -> bool:
+    """Tell whether a function or class was defined in this module."""
+    return getattr(value, "__module__", None) == module.__name__
+
+
+def call_with(function: Callable, values: dict[str, object]):
+    """Call with the values whose pattern fits a parameter's name, for what has no default."""
+    arguments = {}
+    positional = []
+    for parameter in inspect.signature(function).parameters.values():
+        for pattern, value in values.items():
+            if re.search(pattern, parameter.name, re.IGNORECASE):
+                if parameter.kind is parameter.POSITIONAL_ONLY:
+                    positional.append(value)
+                elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
+                    arguments[parameter.name] = value
+                break
+    return function(*positional, **arguments)
+
+
+def finish(result, limit: int = MAX_ITEMS):
+    """Run a generator's whole body; give its items as a list, and any other result as it is."""
+    if hasattr(result, "__next__"):
+        return list(islice(result, limit))
+    return result
+
+
+def drop(iterator) -> None:
+    """Stop reading early, as a consumer does that has seen enough."""
+    close = getattr(iterator, "close", None)
+    if close is not None:
+        close()
+    gc.collect()

@@ -1,0 +1,236 @@
+"""Child: exercises 10 to 12, the context managers and the two queries at the same time."""
+
+import asyncio
+import inspect
+import re
+import sqlite3
+from pathlib import Path
+
+from checker.observe import Observer, find, finish
+
+ALL = "SELECT * FROM users"
+OLDER = "SELECT * FROM users WHERE age > ?"
+DATABASE = r"^db|database|file|path|conn|name"
+QUERY = r"quer|sql|statement"
+MYSQL = {"host": "localhost", "user": "root", "port": 3306}
+PARAMETERS = r"param|arg|value|age|condition|thresh"
+
+
+def connection(observer: Observer, file: Path) -> None:
+    module = observer.load(file)
+    manager = find(
+        module,
+        "DatabaseConnection",
+        r"\w*(database|db)\w*conn\w*",
+        r"\w*conn\w*",
+        kind=_class(module),
+    )
+    if manager is None:
+        return
+    kept = {}
+    with observer.step("rows") as fact, call(manager, {DATABASE: "users.db"}) as given:
+        kept["given"] = given
+        fact["kind"] = _kind(given)
+        fact["value"] = _query(given, ALL)
+    with observer.step("after") as fact:
+        fact["usable"] = _still_works(kept.pop("given"))
+    with observer.step("failing") as fact, call(manager, {DATABASE: "users.db"}) as given:
+        _query(given, ALL)
+        raise LookupError("raised inside")
+
+
+def query(observer: Observer, file: Path) -> None:
+    module = observer.load(file)
+    manager = find(
+        module,
+        "ExecuteQuery",
+        r"execute_?query\w*",
+        r"\w*query\w*",
+        r"\w*exec\w*",
+        kind=_class(module),
+    )
+    if manager is None:
+        return
+
+    bare = _wants_bare_value(observer, manager)
+
+    def rows(sql: str, value):
+        with _execute(manager, sql, value if bare else (value,)) as given:
+            return _rows(given)
+
+    with observer.step("older than 25") as fact:
+        fact["value"] = rows(OLDER, 25)
+    with observer.step("older than 40") as fact:
+        fact["value"] = rows(OLDER, 40)
+    with observer.step("quote") as fact:
+        fact["value"] = rows("SELECT * FROM users WHERE name = ?", "Siobhán O'Brien")
+    with observer.step("failing") as fact, _execute(manager, OLDER, 25 if bare else (25,)) as given:
+        _rows(given)
+        raise LookupError("raised inside")
+    with observer.step("bad query") as fact:
+        fact["value"] = rows("SELECT * FROM nowhere WHERE age > ?", 25)
+
+
+def _wants_bare_value(observer: Observer, manager) -> bool:
+    """Tell whether the class takes 25 where others take (25,)."""
+    takes = {}
+    for form, value in (("tuple", (25,)), ("bare", 25)):
+        with observer.step(f"form {form}"):
+            with _execute(manager, OLDER, value) as given:
+                _rows(given)
+            takes[form] = True
+    return "tuple" not in takes and "bare" in takes
+
+
+def concurrent(observer: Observer, file: Path) -> None:
+    module = observer.load(file)
+    everybody = find(
+        module, "async_fetch_users", r"\w*fetch(?!\w*(older|concurrent))\w*users?\w*", kind=_async
+    )
+    older = find(
+        module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async
+    )
+    both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*|main|run\w*")
+    with observer.step("functions") as fact:
+        fact["found"] = [
+            name
+            for name, function in (("users", everybody), ("older", older), ("both", both))
+            if function
+        ]
+    for name, function in (("users", everybody), ("older", older)):
+        if function is not None:
+            with observer.step(name) as fact:
+                fact["value"] = _run(function)
+    if both is not None:
+        with observer.step("both") as fact:
+            fact["value"] = _run(both)
+        _overlap(observer, module, everybody, older, both)
+    if everybody is not None:
+        broken = observer.watch.real_connect()
+        broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
+        broken.commit()
+        broken.close()
+        with observer.step("fault") as fact:
+            fact["value"] = _run(everybody)
+
+
+def _run(function):
+    """Run an async function, or a plain one that calls asyncio.run itself."""
+    values = {DATABASE: "users.db", PARAMETERS: 40}
+    if not inspect.iscoroutinefunction(function):
+        return call(function, values)
+
+    async def limited():
+        return await asyncio.wait_for(call(function, values), 8)
+
+    return asyncio.run(limited())
+
+
+def _overlap(observer: Observer, module, everybody, older, both) -> None:
+    """Put slow functions in the place of the two: does the second start before the first ends?"""
+    running = most = calls = 0
+
+    async def slow(*_args, **_options):
+        nonlocal running, most, calls
+        calls, running = calls + 1, running + 1
+        most = max(most, running)
+        for _ in range(20):
+            await asyncio.sleep(0.005)
+        running -= 1
+        return [(1, "Ada", "ada@example.com", 50)]
+
+    for name, value in list(vars(module).items()):
+        if value is not None and (value is everybody or value is older):
+            setattr(module, name, slow)
+    try:
+        with observer.step("overlap") as fact:
+            try:
+                _run(both)
+            finally:
+                fact |= {"calls": calls, "most": most}
+    finally:
+        for name, value in list(vars(module).items()):
+            if value is slow:
+                setattr(module, name, everybody)
+
+
+def call(function, values: dict):
+    """Call with the values whose pattern fits a parameter; those that fit none keep their defaults."""
+    arguments, rest = {}, []
+    for parameter in inspect.signature(function).parameters.values():
+        name = parameter.name
+        pattern = next((p for p in values if re.search(p, name, re.IGNORECASE)), None)
+        if parameter.kind is parameter.VAR_POSITIONAL:
+            if not rest and PARAMETERS in values:
+                rest = values[PARAMETERS]
+        elif pattern is not None and parameter.kind is not parameter.VAR_KEYWORD:
+            arguments[name] = values[pattern]
+        elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
+            arguments[name] = MYSQL.get(name.lower(), "checked")
+    if rest:
+        return function(*arguments.values(), *(rest if isinstance(rest, tuple) else (rest,)))
+    return function(**arguments)
+
+
+def _execute(manager, sql: str, parameters):
+    database = "users.db"
+    if any("conn" in name.lower() for name in inspect.signature(manager).parameters):
+        database = sqlite3.connect("users.db")
+    return call(manager, {QUERY: sql, DATABASE: database, PARAMETERS: parameters})
+
+
+def _class(module):
+    return lambda value: callable(value) and getattr(value, "__module__", "") == module.__name__
+
+
+def _async(value) -> bool:
+    return inspect.iscoroutinefunction(value)
+
+
+def _kind(given) -> str:
+    if hasattr(given, "cursor") and callable(given.cursor) and hasattr(given, "commit"):
+        return "connection"
+    return "cursor" if hasattr(given, "fetchall") and hasattr(given, "execute") else "other"
+
+
+def _query(given, sql: str, parameters: tuple = ()):
+    """Run the query on a connection, a cursor, or an object that holds one of them."""
+    if _kind(given) == "connection":
+        given = given.cursor()
+    elif _kind(given) == "other":
+        for name in ("cursor", "conn", "connection", "db", "_conn", "_connection", "_cursor"):
+            inner = getattr(given, name, None)
+            if inner is not None and _kind(inner) != "other":
+                return _query(inner, sql, parameters)
+        for name in ("execute", "query", "execute_query", "fetch_all", "run"):
+            if callable(getattr(given, name, None)):
+                result = getattr(given, name)(sql, *([parameters] if parameters else []))
+                return result.fetchall() if hasattr(result, "fetchall") else finish(result)
+    given.execute(sql, parameters)
+    return given.fetchall()
+
+
+def _rows(given):
+    """The rows of what ExecuteQuery gave: themselves, a cursor, or an object that holds them."""
+    if isinstance(given, list | tuple):
+        return given
+    if hasattr(given, "fetchall"):
+        return given.fetchall()
+    if hasattr(given, "__iter__"):
+        return list(given)
+    for name in ("results", "result", "rows", "data", "_results", "_rows"):
+        if getattr(given, name, None) is not None and not callable(getattr(given, name)):
+            return getattr(given, name)
+    return given  # no rows: the query has not been run
+
+
+def _still_works(given) -> bool | None:
+    """Tell whether a query still runs after the block."""
+    try:
+        _query(given, "SELECT 1")
+    except Exception:
+        return False
+    return True
+
+
+OBSERVE = {"10": connection, "11": query, "12": concurrent}

@@ -1,0 +1,69 @@
+"""Child: seed.py, called as the course's main file 0 calls it, twice."""
+
+from pathlib import Path
+
+from checker.observe import Observer, find, finish
+
+DATA = "user_data.csv"
+
+
+def seed(observer: Observer, file: Path) -> None:
+    module = observer.load(file)
+    functions = {
+        name: find(module, name, *patterns)
+        for name, patterns in {
+            "connect_db": (r"connect_?(to_)?(db|server|mysql|database)",),
+            "create_database": (r"create_?(db|database)\w*",),
+            "connect_to_prodev": (r"connect_?(to_)?\w*prodev\w*",),
+            "create_table": (r"create_?\w*table\w*",),
+            "insert_data": (r"insert_?\w*|load_?data|populate\w*",),
+        }.items()
+    }
+    with observer.step("functions") as fact:
+        fact["found"] = [name for name, function in functions.items() if function]
+    if None in functions.values():
+        return
+    observer.ask("no database")
+    for run in ("first", "second"):
+        with observer.step(f"{run} run") as fact:
+            fact["done"] = []
+            server = functions["connect_db"]()
+            fact["done"].append("connect_db")
+            fact["server"] = server is not None
+            functions["create_database"](server)
+            fact["done"].append("create_database")
+            _close(server)
+            connection = functions["connect_to_prodev"]()
+            fact["done"].append("connect_to_prodev")
+            fact["prodev"] = connection is not None
+            functions["create_table"](connection)
+            fact["done"].append("create_table")
+            fact["table said"] = observer.output.text()
+            observer.mark(f"{run} table")
+            _insert(module, functions["insert_data"], connection)
+            fact["done"].append("insert_data")
+            observer.mark(f"{run} load")
+            _close(connection)
+        observer.mark(f"{run} run")
+        if run == "first":
+            observer.ask("stranger")
+
+
+def _insert(module, insert, connection) -> None:
+    """Give the file's name, as the course does; else the rows, as the module's own reader makes them."""
+    try:
+        finish(insert(connection, DATA))
+    except Exception:
+        reader = find(module, r"\w*csv\w*", r"read_?\w*|load_?(?!env)\w*")
+        if reader is None or reader is insert:
+            raise
+        connection.rollback()
+        finish(insert(connection, reader(DATA)))
+
+
+def _close(connection) -> None:
+    if connection is not None and hasattr(connection, "close"):
+        connection.close()
+
+
+OBSERVE = {"seed": seed}

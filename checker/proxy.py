@@ -1,0 +1,89 @@
+"""A Unix socket in front of the server that counts what is sent to the client, and who is connected."""
+
+import contextlib
+import socket
+import threading
+from pathlib import Path
+
+CHUNK = 16_384
+CLIENT_BUFFER = 8_192  # small, so that bytes the client has not asked for stay on this side
+
+
+class CountingProxy:
+    """Passes connections on to the server's own socket until closed."""
+
+    def __init__(self, path: Path, server: Path):
+        self.path, self._server = path, server
+        self.sent = 0
+        self._lock = threading.Lock()
+        self._open: set[socket.socket] = set()
+        self._sockets: set[socket.socket] = set()
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        path.chmod(0o666)  # a child in a user namespace of its own may be nobody here
+        self._listener.listen()
+        threading.Thread(target=self._accept, daemon=True).start()
+
+    def connections(self) -> int:
+        """How many connections the client has open at this moment."""
+        with self._lock:
+            return len(self._open)
+
+    def close(self) -> None:
+        """Cut every connection and stop listening."""
+        with contextlib.suppress(OSError):
+            self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        with self._lock:
+            sockets = list(self._sockets)
+        for one in sockets:
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+        self.path.unlink(missing_ok=True)
+
+    def _accept(self) -> None:
+        while True:
+            try:
+                client, _ = self._listener.accept()
+            except OSError:  # closed
+                return
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CLIENT_BUFFER)
+            server = socket.socket(socket.AF_UNIX)
+            try:
+                server.connect(str(self._server))
+            except OSError:
+                client.close()
+                continue
+            with self._lock:
+                self._open.add(client)
+                self._sockets |= {client, server}
+            for target in (self._to_server, self._to_client):
+                threading.Thread(target=target, args=(client, server), daemon=True).start()
+
+    def _to_server(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := client.recv(CHUNK):
+                server.sendall(data)
+        with self._lock:
+            self._open.discard(client)
+        self._end(client, server)
+
+    def _to_client(self, client: socket.socket, server: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while data := server.recv(CHUNK):
+                client.sendall(data)
+                self.sent += len(data)
+        # What the server ended, the client may not have closed: it still counts as open.
+        with contextlib.suppress(OSError):
+            client.shutdown(socket.SHUT_WR)
+        with contextlib.suppress(OSError):
+            server.close()
+
+    def _end(self, client: socket.socket, server: socket.socket) -> None:
+        for one in (client, server):
+            with contextlib.suppress(OSError):
+                one.shutdown(socket.SHUT_RDWR)
+            with contextlib.suppress(OSError):
+                one.close()
+        with self._lock:
+            self._sockets -= {client, server}

@@ -1,0 +1,189 @@
+"""Verdicts as a table for people, and as JSON and JUnit XML for programs."""
+
+import json
+import sys
+import textwrap
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+from checker.answers import Answer
+from checker.judge import CRASH, PASS, SKIPPED, VERDICTS, WRONG, Verdict
+
+GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
+WIDTH = 100
+
+
+class Report:
+    """Writes to a stream; colours and progress only if that is a terminal."""
+
+    def __init__(self, stream=None):
+        self.stream = stream or sys.stdout
+        self.is_terminal = self.stream.isatty()
+
+    def line(self, text: str = "") -> None:
+        print(text, file=self.stream)
+
+    def paint(self, text: str, colour: str) -> str:
+        return f"\x1b[{colour}m{text}\x1b[0m" if self.is_terminal else text
+
+    def progress(self, done: int, of: int, name: str) -> None:
+        if self.is_terminal:
+            print(f"\r\x1b[K{done}/{of} {name}"[: WIDTH - 1], end="", file=self.stream, flush=True)
+            if done == of:
+                print("\r\x1b[K", end="", file=self.stream, flush=True)
+
+    def details(self, answer: Answer, verdicts: list[Verdict]) -> None:
+        """One answer: a line an exercise, what is wrong under it; all advice at the end, once."""
+        self.line(self.paint(answer.name, BOLD))
+        for verdict in verdicts:
+            name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
+            said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
+            self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
+            for text, place, hint in _told(verdict):
+                where = f"{place}: " if place else ""
+                self._indented(f"{where}{_sentence(text)}")
+                if hint:
+                    self._indented(f"Hint: {hint}", DIM)
+        self._advice(verdicts)
+        right = sum(verdict.verdict == PASS for verdict in verdicts)
+        self.line(f"  {right} of {len(verdicts)} right")
+
+    def _advice(self, verdicts: list[Verdict]) -> None:
+        found: dict[tuple[str, str], list[str]] = {}
+        for verdict in verdicts:
+            for result in verdict.advice:
+                same = (result.check.looks_for, result.check.hint)
+                found.setdefault(same, []).append(verdict.exercise.number)
+        if found:
+            self.line("  Advice, which costs nothing:")
+        for (looks_for, hint), numbers in found.items():
+            self._indented(f"{', '.join(numbers)}: better if {looks_for}. {hint}", DIM)
+
+    def _indented(self, text: str, colour: str | None = None) -> None:
+        for part in textwrap.wrap(
+            _printable(text),
+            WIDTH,
+            initial_indent=" " * 5,
+            subsequent_indent=" " * 7,
+            break_on_hyphens=False,
+        ):
+            self.line(self.paint(part, colour) if colour else part)
+
+    def summary(self, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
+        """Many answers: one line each, its exercises in order."""
+        longest = max(len(answer.name) for answer, _ in all_verdicts)
+        for answer, verdicts in all_verdicts:
+            right = sum(verdict.verdict == PASS for verdict in verdicts)
+            cells = " ".join(self._cell(verdict) for verdict in verdicts)
+            self.line(f"{answer.name:{longest}}  {right:2}/{len(verdicts)}  {cells}")
+        self.line()
+        totals = [v.verdict for _, verdicts in all_verdicts for v in verdicts]
+        self.line("  ".join(f"{totals.count(v)} {v}" for v in VERDICTS if v in totals))
+
+    def _cell(self, verdict: Verdict) -> str:
+        right = verdict.verdict == PASS
+        text = f"{verdict.exercise.number}:{'ok' if right else verdict.verdict}"
+        if verdict.verdict == WRONG:
+            text += verdict.score
+        return self.paint(text, _colour(verdict))
+
+
+def _sentence(text: str) -> str:
+    first = text.partition(" ")[0]
+    begin = text[:1].upper() + text[1:] if first.isalpha() else text
+    return begin if begin.endswith((".", "?", "!")) else begin + "."
+
+
+def _colour(verdict: Verdict) -> str:
+    return {PASS: GREEN, SKIPPED: YELLOW}.get(verdict.verdict, RED)
+
+
+def _told(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """What is wrong, where, and a hint: of each failed check, or of the verdict itself."""
+    seen = [r for r in verdict.failed if not r.said.startswith("not seen")]
+    checks = [(r.said, r.place, r.check.hint) for r in seen or verdict.failed]
+    if verdict.verdict == PASS:
+        return []
+    if verdict.verdict in (WRONG, CRASH, "EXITED") and verdict.said in [
+        text for text, *_ in checks
+    ]:
+        return checks
+    return [(verdict.said, verdict.place, verdict.hint)]
+
+
+def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:
+    """The verdicts as what JSON can hold."""
+    return {
+        "answers": [
+            {
+                "name": answer.name,
+                "right": sum(verdict.verdict == PASS for verdict in verdicts),
+                "of": len(verdicts),
+                "exercises": [_exercise_data(verdict) for verdict in verdicts],
+            }
+            for answer, verdicts in all_verdicts
+        ]
+    }
+
+
+def _exercise_data(verdict: Verdict) -> dict:
+    return {
+        "exercise": verdict.exercise.number,
+        "title": verdict.exercise.title,
+        "verdict": verdict.verdict,
+        "score": verdict.score,
+        "said": verdict.said,
+        "hint": verdict.hint,
+        "place": verdict.place,
+        "seconds": round(verdict.seconds, 2),
+        "checks": [
+            {
+                "check": result.check.name,
+                "severity": result.check.severity,
+                "passed": result.passed,
+                "said": "" if result.passed else result.said,
+                "place": "" if result.passed else result.place,
+                "hint": "" if result.passed else result.check.hint,
+            }
+            for result in verdict.results
+        ],
+    }
+
+
+def write_json(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
+    text = json.dumps(as_data(all_verdicts), indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+
+
+def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
+    """One suite an answer, one case an exercise; CHECKER is an error, SKIPPED is skipped."""
+    suites = ET.Element("testsuites")
+    for answer, verdicts in all_verdicts:
+        kinds = [_junit_kind(verdict) for verdict in verdicts]
+        suite = ET.SubElement(
+            suites, "testsuite", name=answer.name, tests=str(len(verdicts)),
+            failures=str(kinds.count("failure")), errors=str(kinds.count("error")),
+            skipped=str(kinds.count("skipped")),
+        )  # fmt: skip
+        for verdict, kind in zip(verdicts, kinds, strict=True):
+            name = f"{verdict.exercise.number} {verdict.exercise.title}"
+            case = ET.SubElement(
+                suite, "testcase", classname=answer.name, name=name, time=f"{verdict.seconds:.2f}"
+            )
+            if kind:
+                message = _printable(f"{verdict.verdict} {verdict.score}: {verdict.said}")
+                told = ET.SubElement(case, kind, message=message)
+                told.text = _printable("\n".join(
+                    f"{r.check.name}: {r.said} ({r.place})\nhint: {r.check.hint}" for r in verdict.failed
+                ))  # fmt: skip
+    ET.indent(suites)
+    ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
+
+
+def _junit_kind(verdict: Verdict) -> str | None:
+    return {PASS: None, SKIPPED: "skipped", "CHECKER": "error"}.get(verdict.verdict, "failure")
+
+
+def _printable(text: str) -> str:
+    """Without the control characters that XML does not allow."""
+    return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text)

@@ -1,0 +1,231 @@
+"""Answers side by side: for each exercise a scratch folder, a child, the evidence, a verdict."""
+
+import contextlib
+import os
+import queue
+import re
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+
+from checker import (
+    databases,
+    judge_context,
+    judge_decorators,
+    judge_generators,
+    judge_retry_cache,
+    judge_seed,
+    sandbox,
+    users,
+)
+from checker.answers import Answer
+from checker.evidence import Evidence
+from checker.exercises import Exercise
+from checker.judge import CHECKER, MISSING, PASS, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
+from checker.proxy import CountingProxy
+from checker.sources import Source, read_source
+
+TOPICS = (judge_seed, judge_generators, judge_decorators, judge_retry_cache, judge_context)
+JUDGE = {number: judge for topic in TOPICS for number, judge in topic.JUDGE.items()}
+SECONDS = 20.0
+MAX_SERVERS = 8
+
+
+@dataclass(frozen=True)
+class Task:
+    answer: Answer
+    exercise: Exercise
+
+
+def check(
+    tasks: list[Task],
+    *,
+    seconds: float = SECONDS,
+    jobs: int | None = None,
+    progress: Callable[[Task, Verdict], None] = lambda *_: None,
+) -> list[Verdict]:
+    """Check answers to exercises side by side; return the verdicts in the order of the tasks.
+
+    `seconds` is the time an exercise gets, `jobs` how many run at once. Call it in the main thread.
+    """
+    jobs = jobs or os.cpu_count() or 1
+    wanted = sum(_wants_server(task) for task in tasks)
+    reason = databases.why_no_server() if wanted else None
+    count = 0 if reason else min(jobs, MAX_SERVERS, (wanted + 4) // 5)
+    with databases.servers(count) as servers, ThreadPoolExecutor(jobs) as pool:
+        free: queue.Queue = queue.Queue()
+        for server in servers:
+            free.put(server)
+        checker = _Checker(free, reason or "", seconds)
+        running = {pool.submit(checker.check, task): task for task in tasks}
+        try:
+            for done in as_completed(running):
+                progress(running[done], done.result())
+        except BaseException:
+            pool.shutdown(wait=False, cancel_futures=True)
+            sandbox.end_running()
+            raise
+    return [done.result() for done in running]  # in the order in which they were submitted
+
+
+def _wants_server(task: Task) -> bool:
+    file = task.answer.find(task.exercise)
+    if file is None:
+        return False
+    if task.exercise.uses_server:
+        return True
+    beside = [text for path, text in task.answer.sources.items() if path.parent == file.parent]
+    return any(re.search(r"\bmysql|MySQLdb", text) for text in beside)
+
+
+class _Checker:
+    def __init__(self, free: queue.Queue, no_server: str, seconds: float):
+        self._free, self._no_server, self._seconds = free, no_server, seconds
+
+    def check(self, task: Task) -> Verdict:
+        """The verdict on one exercise. Whatever goes wrong here is told as CHECKER, never raised."""
+        started = time.monotonic()
+        try:
+            verdict = self._check(task)
+        except Exception:
+            said = "the checker failed: " + traceback.format_exc(limit=-4)
+            verdict = Verdict(task.exercise, CHECKER, said)
+        verdict.seconds = time.monotonic() - started
+        return _masked(verdict, task.answer)
+
+    def _check(self, task: Task) -> Verdict:
+        answer, exercise = task.answer, task.exercise
+        file = answer.find(exercise)
+        if file is None:
+            said = f"there is no file {exercise.file}"
+            return Verdict(exercise, MISSING, said)
+        place = file.relative_to(answer.root).as_posix()
+        source = Source(file)
+        if source.error:
+            line = getattr(source.error, "lineno", None)
+            said = f"Python cannot read the file: {getattr(source.error, 'msg', source.error)}"
+            hint = (
+                "Look at that line, and at the one before it: a bracket, a colon, the indentation?"
+            )
+            return Verdict(exercise, SYNTAX, said, hint, f"{place}:{line}" if line else place)
+        if source.is_empty():
+            return Verdict(exercise, MISSING, "the file holds no code", place=place)
+        if not _wants_server(task):
+            return self._run(task, file, place, source, None)
+        if self._no_server:
+            return Verdict(exercise, SKIPPED, self._no_server, place=place)
+        server = self._free.get()
+        try:
+            return self._run(task, file, place, source, server)
+        finally:
+            self._free.put(server)
+
+    def _run(self, task: Task, file: Path, place: str, source: Source, server) -> Verdict:
+        answer, exercise = task.answer, task.exercise
+        with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
+            root, home = folder / "answer", folder / "home"
+            home.mkdir()
+            sandbox.copy_answer(answer.root, root)
+            copied = root / place
+            copied.parent.mkdir(parents=True, exist_ok=True)
+            copied.write_bytes(file.read_bytes())
+            users_db = copied.parent / "users.db"
+            _put_data(answer, exercise, root, users_db)
+            proxy = None
+            if server is not None:
+                server.reset(tables=exercise.number != "seed")
+                if exercise.number != "seed":
+                    server.prepare("alx_prodev")  # for who writes it so, and chooses it by USE
+                proxy = stack.enter_context(contextlib.closing(
+                    CountingProxy(folder / "mysql.sock", server.socket)))  # fmt: skip
+            evidence = Evidence(exercise, server, proxy, users_db)
+            order = {
+                "topic": exercise.observer,
+                "exercise": exercise.number,
+                "file": str(copied),
+                "root": str(root),
+                "users_db": str(users_db),
+                "drivers": answer.drivers(),
+                "mysql": proxy and {
+                    "socket": str(proxy.path),
+                    "user": databases.CLIENT,
+                    "password": databases.CLIENT,
+                },
+                "limits": {
+                    "RLIMIT_CORE": 0,
+                    "RLIMIT_FSIZE": sandbox.FILE_SIZE,
+                    "RLIMIT_AS": sandbox.MEMORY,
+                    "RLIMIT_CPU": int(self._seconds) + 10,
+                },
+            }  # fmt: skip
+            run = sandbox.run_child(
+                order,
+                copied.parent,
+                _environment(answer, home, proxy),
+                self._seconds,
+                evidence.answer,
+            )
+            if server is not None:
+                server.end_connections()
+        judge = Judge(exercise, run, source, place)
+        needs_found = JUDGE[exercise.number](judge)
+        judge.judge_import()
+        return judge_verdict(judge, answer, needs_found)
+
+
+def _put_data(answer: Answer, exercise: Exercise, root: Path, users_db: Path) -> None:
+    """Put users.db and user_data.csv where a script of the answer may look for them."""
+    text = users.csv_text(_csv_header(answer))
+    folders = {root, users_db.parent, *(f for f in root.iterdir() if f.is_dir())}
+    for folder in folders:
+        (folder / "user_data.csv").write_text(text, encoding="utf-8")
+        if exercise.number != "seed":
+            users.make_users_db(folder / "users.db")
+
+
+def _csv_header(answer: Answer) -> list[str]:
+    """The columns of the answer's own CSV file; else those its code asks for.
+
+    The course's file has no user_id; answers that read one were written for another.
+    """
+    own = sorted([*answer.root.glob("user_data.csv"), *answer.root.glob("*/user_data.csv")])
+    for path in own:
+        line = read_source(path).partition("\n")[0]
+        names = [name.strip().strip('"') for name in line.split(",")]
+        if {"name", "email", "age"} <= {name.lower() for name in names} and len(names) <= 5:
+            return names
+    text = "\n".join(t for p, t in answer.sources.items() if p.name == "seed.py")
+    wants_id = re.search(r"(\[|get\()\s*['\"]user_id['\"]", text)
+    makes_id = re.search(r"uuid\.?\w*\s*\(|\buuid[45]\b", text)
+    if makes_id and not wants_id:
+        return ["name", "email", "age"]
+    return ["user_id", "name", "email", "age"]
+
+
+def _environment(answer: Answer, home: Path, proxy: CountingProxy | None) -> dict[str, str]:
+    """Nothing of the user's environment but where programs are; and what the code asks for."""
+    environment = {
+        "PATH": os.environ.get("PATH", os.defpath),
+        "HOME": str(home),
+        "TMPDIR": str(home),
+        "LANG": "C.UTF-8",
+        "PYTHONDONTWRITEBYTECODE": "1",
+        # A C library that is called past the redirection finds our server, or nothing.
+        "MYSQL_UNIX_PORT": str(proxy.path) if proxy else str(home / "none.sock"),
+        "MYSQL_HOME": str(home),
+    }
+    return answer.settings() | environment
+
+
+def _masked(verdict: Verdict, answer: Answer) -> Verdict:
+    verdict.said = answer.mask(verdict.said)
+    verdict.results = [r._replace(said=answer.mask(r.said)) for r in verdict.results]
+    return verdict
+
+
+def failures(verdicts: list[Verdict]) -> Iterator[Verdict]:
+    """The verdicts that keep an answer from being right."""
+    return (verdict for verdict in verdicts if verdict.verdict != PASS)

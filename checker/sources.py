@@ -1,0 +1,82 @@
+"""Reading an answer's files without running them: lines of definitions, passwords in the code."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+
+SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", re.IGNORECASE)
+
+
+class Source:
+    """One file's text, for finding the line of something."""
+
+    def __init__(self, path: Path):
+        self.path, self.text, self.error = path, read_source(path), None
+        try:
+            self.tree = ast.parse(path.read_bytes(), filename=path.name)
+        except (SyntaxError, ValueError) as error:
+            self.tree, self.error = ast.Module([], []), error
+
+    def is_empty(self) -> bool:
+        body = [node for node in self.tree.body if not _is_docstring(node)]
+        return self.error is None and not body
+
+    def line_of(self, *names: str) -> int | None:
+        """The line where the first of these functions or classes is defined; patterns are allowed."""
+        for name in names:
+            for node in ast.walk(self.tree):
+                kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+                if isinstance(node, kinds) and re.fullmatch(name, node.name):
+                    return node.lineno
+        return None
+
+    def line_of_call(self, *names: str) -> int | None:
+        """The line of the first call of a method or function of one of these names."""
+        for node in ast.walk(self.tree):
+            if isinstance(node, ast.Call):
+                function = node.func
+                name = getattr(function, "attr", getattr(function, "id", None))
+                if name in names:
+                    return node.lineno
+        return None
+
+
+def read_source(path: Path) -> str:
+    """The text of a file as Python would read it, or as near to it as possible."""
+    try:
+        return path.read_bytes().decode("utf-8-sig", "replace")
+    except OSError:
+        return ""
+
+
+def secrets_in(text: str) -> Iterator[str]:
+    try:
+        tree = ast.parse(text)
+    except (SyntaxError, ValueError, RecursionError):
+        for match in re.finditer(r"(\w+)['\"]?\s*[:=]\s*['\"]([^'\"\n]+)['\"]", text):
+            if SECRET_NAME.search(match[1]):
+                yield match[2]
+        return
+    for node in ast.walk(tree):
+        pairs = []
+        if isinstance(node, ast.keyword) and node.arg:
+            pairs = [(node.arg, node.value)]
+        elif isinstance(node, ast.Assign):
+            pairs = [(ast.unparse(target), node.value) for target in node.targets]
+        elif isinstance(node, ast.Dict):
+            pairs = [(k.value, v) for k, v in zip(node.keys, node.values, strict=True)
+                     if isinstance(k, ast.Constant) and isinstance(k.value, str)]  # fmt: skip
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+            # os.getenv("DB_PASSWORD", "a default")
+            pairs = [(str(node.args[0].value), value) for value in node.args[1:2]]
+        for name, value in pairs:
+            if SECRET_NAME.search(name):
+                alternatives = value.values if isinstance(value, ast.BoolOp) else [value]
+                for constant in alternatives:
+                    if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
+                        yield constant.value
+
+
+def _is_docstring(node: ast.stmt) -> bool:
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)

@@ -1,0 +1,67 @@
+"""The users that answers find: in the tables, in users.db, in user_data.csv."""
+
+import contextlib
+import sqlite3
+from pathlib import Path
+
+NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
+AGES = (25, 26, 40, 41, 18, 67, 33, 52, 90, 29, 24, 45, 71)
+SMALL = 57
+STRANGER = ("99999999-0000-4000-8000-000000000001", "Somebody Else", "else@checker.example", 44)
+
+
+def small_users() -> list[tuple[str, str, str, int]]:
+    """Users in user_id order: 57, so that no usual batch size divides them; 19 does."""
+    return [
+        (
+            f"{number:08x}-0000-4000-8000-{number * 7919:012x}",
+            f"{NAMES[number % len(NAMES)]} {number}",
+            f"user{number}@checker.example",
+            AGES[number % len(AGES)],
+        )
+        for number in range(1, SMALL + 1)
+    ]
+
+
+def plain_users() -> list[tuple[str, str, int]]:
+    """The same users for the table users, whose ids are 1 to 57."""
+    rows = [(name, email, age) for _, name, email, age in small_users()]
+    rows[4] = ("Siobhán O'Brien", *rows[4][1:])
+    return rows
+
+
+def make_users_db(path: Path) -> None:
+    """Make the SQLite file of the decorator and context manager exercises."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
+        connection.execute(
+            "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
+        )
+        insert = "INSERT INTO users (name, email, age) VALUES (?, ?, ?)"
+        connection.executemany(insert, plain_users())
+        connection.execute(
+            "CREATE TABLE user_data (user_id TEXT PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
+        )
+        connection.executemany("INSERT INTO user_data VALUES (?, ?, ?, ?)", small_users())
+        connection.commit()
+
+
+def read_sqlite(path: Path, table: str) -> list[list]:
+    """What is committed in a table of the file; nothing if there is no such table."""
+    if not path.is_file():
+        return []
+    try:
+        with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection:
+            return [list(row) for row in connection.execute(f"SELECT * FROM {table} LIMIT 2000")]
+    except sqlite3.Error:
+        return []
+
+
+def csv_text(header: list[str]) -> str:
+    """The users as the course's CSV shows them, quoted, with these columns."""
+    columns = ("user_id", "name", "email", "age")
+    lines = [",".join(f'"{name}"' for name in header)]
+    for row in small_users():
+        user = dict(zip(columns, row, strict=True))
+        cells = [str(user.get(name.strip().lower(), "")).replace('"', '""') for name in header]
+        lines.append(",".join(f'"{cell}"' for cell in cells))
+    return "\n".join(lines) + "\n"

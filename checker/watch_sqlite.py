@@ -1,0 +1,67 @@
+"""SQLite in the child: every path leads to the scratch database, and every connection is watched."""
+
+import re
+import sqlite3
+import sqlite3.dbapi2
+import threading
+
+MEMORY = re.compile(r"^$|:memory:|mode=memory")
+
+
+class Watch:
+    """What happened on SQLite connections, in order: (event, connection's number, text)."""
+
+    def __init__(self):
+        self.events: list[tuple[str, int, str]] = []
+        self.connections = 0
+
+    def position(self) -> int:
+        return len(self.events)
+
+    def note(self, event: str, number: int, text: str = "") -> None:
+        self.events.append((event, number, text[:500]))
+
+    def since(self, position: int) -> list[tuple[str, int, str]]:
+        return self.events[position : position + 2000]
+
+
+def install(path: str) -> Watch:
+    """Lead sqlite3.connect, and so aiosqlite, to the database `path`; return what watches it."""
+    watch, real_connect = Watch(), sqlite3.connect
+
+    class WatchedConnection(sqlite3.Connection):
+        number = 0
+
+        def close(self):
+            watch.note("close", self.number)
+            super().close()
+
+    def connect(database, *args, **options):
+        options.setdefault("timeout", 1) if not args else None
+        if len(args) < 5:
+            options.setdefault("factory", WatchedConnection)
+        connection = real_connect(_redirected(database, options), *args, **options)
+        watch.connections += 1
+        number = watch.connections
+        if isinstance(connection, WatchedConnection):
+            connection.number = number
+        in_main = threading.current_thread() is threading.main_thread()
+        watch.note(
+            "open" if isinstance(connection, WatchedConnection) else "open unwatched",
+            number,
+            "main" if in_main else "thread",
+        )
+        connection.set_trace_callback(lambda sql: watch.note("sql", number, sql))
+        return connection
+
+    def _redirected(database, options):
+        text = database.decode() if isinstance(database, bytes) else str(database)
+        if MEMORY.search(text):
+            return database
+        if options.get("uri") and text.startswith("file:"):
+            return f"file:{path}?{text.partition('?')[2]}"
+        return path
+
+    sqlite3.connect = sqlite3.dbapi2.connect = connect
+    watch.real_connect = lambda: real_connect(path, timeout=2)
+    return watch

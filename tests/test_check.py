@@ -1,0 +1,438 @@
+"""check.py, tested by its mistakes: known-wrong answers, known-right ones, and hostile ones."""
+
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from xml.etree import ElementTree as ET
+
+import pytest
+from conftest import ROOT, run_python
+from known_ends import ENDS
+from known_wrong import KNOWN_WRONG, Wrong
+
+from checker import databases, judge, runner, sandbox
+from checker.answers import Answer, find_answers
+from checker.checks import CHECKS
+from checker.cli import main
+from checker.exercises import EXERCISES, Exercise, chosen
+from checker.judge import Verdict
+from checker.runner import Task, check
+
+PLAIN, OTHER = (ROOT / "tests" / "known_answers" / style for style in ("plain", "other"))
+BY_NUMBER = {exercise.number: exercise for exercise in EXERCISES}
+TOPICS = frozenset(exercise.topic for exercise in EXERCISES)
+# The same two lines at the end of a file, so two files show it quickly; the slow tests show it for all.
+EVERYWHERE_THE_SAME = [
+    w for w in KNOWN_WRONG if w.check in ("demo", "import") and w.exercise not in "15"
+]
+QUICK = [wrong for wrong in KNOWN_WRONG if wrong not in EVERYWHERE_THE_SAME]
+
+
+@pytest.fixture(autouse=True)
+def _servers():
+    """Each run of the checker starts servers of its own, so the suite's is not asked for."""
+    if reason := databases.why_no_server():
+        pytest.fail(reason) if os.environ.get("CI") else pytest.skip(reason)
+
+
+def write(folder: Path, files: dict[str, str]) -> Answer:
+    """An answer of these files; an exercise's number stands for its file."""
+    for name, text in files.items():
+        path = folder / (folder_of(BY_NUMBER[name]) if name in BY_NUMBER else name)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text, encoding="utf-8")
+    return Answer(folder, folder.name, TOPICS)
+
+
+def folder_of(exercise: Exercise) -> str:
+    return next(PLAIN.glob(f"*{exercise.topic}*/{exercise.file}")).relative_to(PLAIN).as_posix()
+
+
+def verdict_on(number: str, answer: Answer, **options) -> Verdict:
+    return check([Task(answer, BY_NUMBER[number])], **options)[0]
+
+
+def changed(wrong: Wrong, folder: Path) -> Answer:
+    """The plain answer with one change."""
+    shutil.copytree(PLAIN, folder)
+    path = folder / folder_of(BY_NUMBER[wrong.exercise])
+    text = path.read_text(encoding="utf-8")
+    for old, new in wrong.changes.items():
+        if old == "+":
+            text += new
+        else:
+            assert old in text, f"{wrong.exercise} {wrong.check}: {old!r} is not in {path.name}"
+            text = text.replace(old, new)
+    path.write_text(text, encoding="utf-8")
+    return Answer(folder, folder.name, TOPICS)
+
+
+def check_known(known: list[Wrong], folder: Path) -> dict[tuple[str, str], Verdict]:
+    """The verdicts on known-wrong answers, checked side by side."""
+    answers = [changed(wrong, folder / str(number)) for number, wrong in enumerate(known)]
+    tasks = [Task(a, BY_NUMBER[w.exercise]) for a, w in zip(answers, known, strict=True)]
+    return {(w.exercise, w.check): v for w, v in zip(known, check(tasks), strict=True)}
+
+
+@pytest.fixture(scope="module")
+def quick_verdicts(tmp_path_factory) -> dict[tuple[str, str], Verdict]:
+    return check_known(QUICK, tmp_path_factory.mktemp("quick"))
+
+
+@pytest.fixture(scope="module")
+def slow_verdicts(tmp_path_factory) -> dict[tuple[str, str], Verdict]:
+    return check_known(EVERYWHERE_THE_SAME, tmp_path_factory.mktemp("slow"))
+
+
+def fails_its_own_check_only(wrong: Wrong, verdict: Verdict) -> None:
+    expected = CHECKS[wrong.exercise][wrong.check]
+    told = [r for r in [*verdict.failed, *verdict.advice] if not r.said.startswith("not seen")]
+    assert [(r.check.name, r.check.hint) for r in told] == [(wrong.check, expected.hint)], told
+    assert told[0].said
+    if expected.is_advice:
+        assert verdict.verdict == judge.PASS
+    else:
+        assert verdict.verdict in (judge.WRONG, judge.CRASH)
+        assert (verdict.said, verdict.hint) == (told[0].said, expected.hint)
+
+
+# ------------------------------------------------------- known-wrong, known-right
+
+
+@pytest.mark.parametrize("wrong", QUICK, ids=lambda w: f"{w.exercise}-{w.check}")
+def test_a_known_wrong_answer_fails_its_own_check_only(wrong, quick_verdicts):
+    fails_its_own_check_only(wrong, quick_verdicts[wrong.exercise, wrong.check])
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("wrong", EVERYWHERE_THE_SAME, ids=lambda w: f"{w.exercise}-{w.check}")
+def test_what_a_file_does_at_import_is_advice_in_every_exercise(wrong, slow_verdicts):
+    fails_its_own_check_only(wrong, slow_verdicts[wrong.exercise, wrong.check])
+
+
+def test_every_check_has_a_known_wrong_answer():
+    known = {(wrong.exercise, wrong.check) for wrong in KNOWN_WRONG}
+    assert known == {(number, name) for number, checks in CHECKS.items() for name in checks}
+
+
+@pytest.fixture(scope="module")
+def right_verdicts() -> dict[tuple[str, str], Verdict]:
+    tasks = [
+        Task(Answer(root, root.name, TOPICS), exercise)
+        for root in (PLAIN, OTHER)
+        for exercise in EXERCISES
+    ]
+    found = zip(tasks, check(tasks), strict=True)
+    return {(task.answer.name, task.exercise.number): verdict for task, verdict in found}
+
+
+@pytest.mark.parametrize("style", ["plain", "other"])
+@pytest.mark.parametrize("number", BY_NUMBER)
+def test_a_known_right_answer_of_either_style_passes_every_check(number, style, right_verdicts):
+    verdict = right_verdicts[style, number]
+    assert [(r.check.name, r.said) for r in verdict.failed] == []
+    assert verdict.verdict == judge.PASS
+    decided = {result.check.name for result in verdict.results}
+    errors = {name for name, one in CHECKS[number].items() if not one.is_advice}
+    assert decided >= errors
+
+
+# ------------------------------------------------------------------ the verdicts
+
+
+@pytest.fixture(scope="module")
+def end_verdicts(tmp_path_factory) -> dict[str, Verdict]:
+    """The verdicts on answers that end in some way, side by side."""
+    folder = tmp_path_factory.mktemp("ends")
+    requirements = {"requirements.txt": "no_such_package_anywhere==1.0\n"}
+    tasks = []
+    for name, end in ENDS.items():
+        answer = write(folder / name.replace(" ", "-"), {end.exercise: end.text, **requirements})
+        tasks.append(Task(answer, BY_NUMBER[end.exercise]))
+    return dict(zip(ENDS, check(tasks), strict=True))
+
+
+@pytest.mark.parametrize("name", ENDS)
+def test_each_way_to_end_has_its_verdict(name, end_verdicts):
+    found = end_verdicts[name]
+    assert found.verdict == ENDS[name].verdict, found.said
+    assert ENDS[name].said in found.said
+
+
+def test_a_hanging_answer_costs_its_time_limit_only(tmp_path):
+    text = "import threading\ndef log_queries(function):\n    threading.Event().wait()\n"
+    started = time.monotonic()
+    verdict = verdict_on("5", write(tmp_path / "a", {"5": text}), seconds=1)
+    assert verdict.verdict == judge.TIMEOUT
+    assert "decorated" in verdict.said
+    assert time.monotonic() - started < 15
+
+
+def test_facts_that_the_answer_forges_are_no_facts(tmp_path):
+    forge = """
+import os
+for number in range(3, 40):
+    for line in ('{"fact": "keyword", "values": {}}', '{"done": true}', "[]", "7"):
+        try:
+            os.write(number, line.encode() + b"\\n\\xff\\n")
+        except OSError:
+            pass
+"""
+    plain = (PLAIN / folder_of(BY_NUMBER["5"])).read_text()
+    assert verdict_on("5", write(tmp_path / "a", {"5": forge + plain})).verdict == judge.PASS
+
+
+def test_processes_that_an_answer_starts_end_with_it(tmp_path):
+    mark = f"{os.getpid()}.25"  # sleep's argument, by which it is found
+    text = (
+        "import os\n"
+        "if os.fork() == 0:\n"
+        "    os.setsid()\n"
+        f"    os.execvp('sleep', ['sleep', '{mark}'])\n"
+    )
+    verdict_on("5", write(tmp_path / "a", {"5": text}))
+    assert not running(mark)
+
+
+def test_processes_end_where_the_system_has_no_namespaces_too(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox, "isolation", lambda: ())
+    test_processes_that_an_answer_starts_end_with_it(tmp_path)
+
+
+def running(word: str) -> list[str]:
+    found = []
+    for path in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            found += [path.parent.name] if word.encode() in path.read_bytes().split(b"\0") else []
+        except OSError:
+            continue
+    return found
+
+
+def test_without_a_server_the_exercises_that_want_one_are_skipped(monkeypatch):
+    monkeypatch.setattr(databases, "why_no_server", lambda: "no mariadbd on this machine")
+    plain = Answer(PLAIN, "plain", TOPICS)
+    stream, log = check([Task(plain, BY_NUMBER["1"]), Task(plain, BY_NUMBER["5"])])
+    assert (stream.verdict, stream.said) == (judge.SKIPPED, "no mariadbd on this machine")
+    assert log.verdict == judge.PASS
+
+
+def test_a_fault_of_the_checker_is_told_as_its_own(monkeypatch):
+    def broken(_judge):
+        raise ZeroDivisionError("a bug")
+
+    monkeypatch.setitem(runner.JUDGE, "5", broken)
+    verdict = verdict_on("5", Answer(PLAIN, "plain", TOPICS))
+    assert verdict.verdict == judge.CHECKER
+    assert "a bug" in verdict.said
+
+
+# ----------------------------------------------------------------- the scratch copy
+
+
+def test_the_answer_runs_in_a_copy_without_its_settings_and_databases(tmp_path, monkeypatch):
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
+    look = (
+        "import os, sys\nfrom dotenv import load_dotenv\nload_dotenv()\n"
+        "names = sorted(os.listdir('.')) + sorted(os.listdir('..'))\n"
+        "raise ValueError(f\"{names} {os.getenv('FROM_DOTENV')} {os.environ['MY_DB_HOST']} \"\n"
+        "    f\"{os.environ.get('AWS_SECRET_ACCESS_KEY')} {os.getcwd()}\")\n"
+    )
+    folder = tmp_path / "a"
+    texts = {
+        "conftest.py": "raise SystemExit(3)",
+        "pytest.ini": "[pytest]",
+        "venv/lib/thing.py": "",
+    }
+    inside = {".env": "FROM_DOTENV=read", "mine.db": "no database", "helper.py": ""}
+    texts |= {f"python-decorators-0x01/{name}": text for name, text in inside.items()}
+    answer = write(folder, {"5": look, ".env": "FROM_DOTENV=read", **texts})
+    before = sorted(folder.rglob("*"))
+    said = verdict_on("5", answer).said
+    for name in (
+        "conftest.py",
+        "pytest.ini",
+        ".env",
+        "mine.db",
+        "venv",
+        "read",
+        str(folder),
+        "mine",
+    ):
+        assert f"'{name}'" not in said
+    assert str(folder) not in said
+    assert "['0-log_queries.py', 'helper.py', 'user_data.csv', 'users.db'" in said
+    assert "None 127.0.0.1 checked" in said
+    assert sorted(folder.rglob("*")) == before
+
+
+def test_a_password_in_the_answer_is_never_shown(tmp_path, capsys):
+    text = (
+        "import mysql.connector\nPASSWORD = 'Tr0ub4dor&3'\n"
+        "def log_queries(function):\n    raise ValueError(f'denied: {PASSWORD} k3y-in-dotenv')\n"
+    )
+    folder = tmp_path / "a"
+    write(folder, {"5": text, ".env": "API_KEY='k3y-in-dotenv'\n"})
+    report = tmp_path / "report"
+    main([str(folder), "--only", "5", "--json", f"{report}.json", "--junitxml", f"{report}.xml"])
+    written = capsys.readouterr().out + "".join(p.read_text() for p in tmp_path.glob("report.*"))
+    assert "denied: ********" in written
+    assert "Tr0ub4dor" not in written
+    assert "k3y-in" not in written
+
+
+# ------------------------------------------------------------------ the command line
+
+
+def test_one_answer_is_told_in_full_and_fails_the_command(tmp_path, capsys):
+    shutil.copytree(PLAIN, tmp_path / "a")
+    (tmp_path / "a" / folder_of(BY_NUMBER["6"])).write_text(
+        "def with_db_connection(f)\n    return f\n"
+    )
+    status = main([str(tmp_path / "a"), "--only", "5", "--only", "connection dec"])
+    shown = capsys.readouterr().out
+    assert status == 1
+    assert "   5 query logging        PASS    4/4\n" in shown
+    assert "   6 connection decorator SYNTAX\n" in shown
+    assert (
+        "python-decorators-0x01/1-with_db_connection.py:1: Python cannot read the file: expected ':'."
+        in shown
+    )
+    assert "1 of 2 right" in shown
+    assert "\x1b" not in shown
+
+
+def test_all_right_is_exit_status_0(capsys):
+    assert main([str(PLAIN), "--only", "log_queries"]) == 0
+    assert "1 of 1 right" in capsys.readouterr().out
+
+
+def test_many_answers_are_a_line_each(tmp_path, capsys):
+    shutil.copytree(PLAIN, tmp_path / "many" / "ada" / "alx-backend-python")
+    write(tmp_path / "many" / "linus", {"5": "def log_queries(function):\n    return function\n"})
+    (tmp_path / "many" / "nobody").mkdir()
+    paths = [tmp_path / "found.json", tmp_path / "found.xml"]
+    arguments = ["--only", "5", "--only", "6", "--json", str(paths[0]), "--junitxml", str(paths[1])]
+    assert main([str(tmp_path / "many"), *arguments]) == 1
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == "ada      2/2  5:ok 6:ok"
+    assert lines[1].startswith("linus    0/2  5:WRONG2/4 6:MISSING")
+    assert lines[2].startswith("nobody   0/2  5:MISSING 6:MISSING")
+    data = json.loads(paths[0].read_text())
+    assert [answer["right"] for answer in data["answers"]] == [2, 0, 0]
+    failed = [c["check"] for c in data["answers"][1]["exercises"][0]["checks"] if not c["passed"]]
+    assert failed == ["logged", "wraps"] or failed[0] == "logged"
+    suites = ET.parse(paths[1]).getroot()  # noqa: S314, it is our own
+    assert [suite.get("failures") for suite in suites] == ["0", "2", "2"]
+
+
+def test_explain_tells_the_checks_of_an_exercise(capsys):
+    assert main(["--explain", "retry"]) == 0
+    shown = capsys.readouterr().out
+    assert "8. retry on failure (3-retry_on_failure.py)" in shown
+    for one in CHECKS["8"].values():
+        assert one.looks_for in shown
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--only", "13"], ["--explain", "nonsense"], ["/nowhere/at/all"]]
+)
+def test_what_there_is_not_is_exit_status_2(arguments, capsys):
+    assert main(arguments) == 2
+    assert capsys.readouterr().err.startswith("check.py: no ")
+
+
+def test_ended_from_outside_it_leaves_nothing_behind(tmp_path):
+    text = "import threading\nthreading.Event().wait()\n"
+    write(tmp_path / "a", {"1": text})
+    checking = subprocess.Popen(
+        [sys.executable, ROOT / "check.py", tmp_path / "a", "--only", "1"],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    )
+    deadline = time.monotonic() + 30
+    while not list(tmp_path.glob("check-*/mysql.sock")) and time.monotonic() < deadline:
+        time.sleep(0.05)
+    checking.send_signal(signal.SIGTERM)
+    assert checking.wait(30) == 143
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+def test_the_program_runs_from_anywhere(tmp_path):
+    done = run_python(ROOT / "check.py", PLAIN, "--only", "10", cwd=tmp_path)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "connection manager" in done.stdout
+
+
+def test_a_reader_that_stops_early_ends_it_quietly():
+    done = subprocess.run(
+        ["bash", "-c", '"$0" check.py --explain 4 | head -n 1', sys.executable],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.stdout.startswith("4. average age")
+    assert done.stderr == ""
+
+
+# ---------------------------------------------------------------- finding answers
+
+
+@pytest.mark.parametrize(
+    ("path", "single", "names", "topics"),
+    [
+        (ROOT, True, [ROOT.name], TOPICS),
+        (PLAIN, True, ["plain"], TOPICS),
+        (PLAIN.parent, False, ["other", "plain"], TOPICS),
+        (PLAIN / "python-decorators-0x01", True, ["python-decorators-0x01"], {"decorators"}),
+        (ROOT / "python-generators-0x00", True, ["python-generators-0x00"], {"generators"}),
+    ],
+)
+def test_answers_are_found(path, single, names, topics):
+    answers, is_single = find_answers(path)
+    assert (is_single, [answer.name for answer in answers]) == (single, names)
+    assert answers[0].topics == topics
+
+
+def test_answers_named_after_their_topic_are_many_all_the_same(tmp_path):
+    for name in ("my-generators", "my-decorators"):
+        write(tmp_path / name, {"5": "x = 1", "README.py": "x = 1"})
+    answers, single = find_answers(tmp_path)
+    assert (single, len(answers)) == (False, 2)
+
+
+def test_files_of_other_names_are_found(tmp_path):
+    names = (
+        "Async_Stuff/3_concurrent_queries.py",
+        "decorators/2-cache-queries.py",
+        "decorators/2-main.py",
+    )
+    answer = write(tmp_path, dict.fromkeys(names, "x = 1"))
+    assert answer.find(BY_NUMBER["12"]).name == "3_concurrent_queries.py"
+    assert answer.find(BY_NUMBER["9"]).name == "2-cache-queries.py"
+    assert answer.find(BY_NUMBER["5"]) is None
+
+
+def test_exercises_are_chosen_by_number_or_name():
+    assert [e.number for e in chosen(["4", "retry", "seed"])] == ["seed", "4", "8"]
+    assert len(chosen([])) == 13
+
+
+def test_readme_shows_what_is_printed(tmp_path, capsys):
+    flaws = {("1", "lazy"), ("8", "last sleep"), ("9", "stale")}
+    shutil.copytree(PLAIN, tmp_path / "my-answer")
+    for number, wrong in enumerate(w for w in KNOWN_WRONG if (w.exercise, w.check) in flaws):
+        file = folder_of(BY_NUMBER[wrong.exercise])
+        shutil.copy(
+            changed(wrong, tmp_path / str(number)).root / file, tmp_path / "my-answer" / file
+        )
+    main([str(tmp_path / "my-answer"), "--only", "seed", *(f"--only={n}" for n in "1389")])
+    printed = capsys.readouterr().out.splitlines()
+    sample = (ROOT / "README.md").read_text().partition("```text\n")[2].partition("```")[0]
+    assert sample.splitlines() == [line for line in printed if not line.endswith(" right")]
