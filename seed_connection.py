@@ -40,6 +40,7 @@ class LastingConnection:
 
     def __init__(self, connect: Callable, given=None):
         self._connect, self._given = connect, given
+        self._seconds = read_settings().deadline
         self._connection = connect(within=None) if given is None else given
 
     def run(self, step: Callable[..., Result]) -> Result:
@@ -50,7 +51,7 @@ class LastingConnection:
         """
         if is_embedded(self._connection):
             return step(self._connection)
-        deadline = time.monotonic() + read_settings().deadline
+        deadline = time.monotonic() + self._seconds
         for attempt in attempts(ATTEMPTS, pause_after, deadline=deadline):
             with attempt:
                 if self._connection is None:
@@ -70,7 +71,8 @@ class LastingConnection:
                 cursor.execute(sql, values)
                 return cursor.fetchall()
 
-        return self.run(fetch)
+        with explained("cannot read user_data in"):
+            return self.run(fetch)
 
     def close(self) -> None:
         if self._connection is not None and self._connection is not self._given:

@@ -5,7 +5,7 @@ import itertools
 import os
 import sqlite3
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from collections.abc import Hashable
 from pathlib import Path
 from sqlite3 import connect  # by name: programs replace sqlite3.connect to count connections
@@ -54,6 +54,7 @@ class _Watcher:
 
 _watchers: OrderedDict[tuple[int, str], _Watcher] = OrderedDict()
 _watchers_lock = threading.Lock()
+_replaced: deque = deque(maxlen=100)  # path, and the file that was watched there before
 
 
 class DataState(NamedTuple):
@@ -104,6 +105,7 @@ def _watcher(path: str) -> _Watcher:
         if watcher is not None and watcher.file_id == _file_id(path):
             return watcher
         if watcher is not None:  # the file was replaced
+            _replaced.append((path, watcher.file_id))
             _watchers.pop(key).close()
         if not _watchers:
             atexit.register(_close_watchers)
@@ -165,5 +167,8 @@ def _was_replaced(path: str) -> bool:
                 return True
         except OSError:  # closed meanwhile
             continue
-        current += (status.st_dev, status.st_ino) == present
+        opened = status.st_dev, status.st_ino
+        if opened != present and (path, opened) in _replaced:
+            return True
+        current += opened == present
     return current < 2

@@ -6,12 +6,17 @@ from contextlib import contextmanager
 
 from seed_settings import read_settings
 
-BAD_TLS = 2026
+LOST, BAD_TLS, SILENT = 2013, 2026, 3024
 # By the numbers of MySQL and MariaDB; 2xxx: their client's own.
 MYSQL_ADVICE = {
+    1040: "the server has too many connections: try again later",
     1044: "ask for rights on that database, or correct DB_NAME",
     1045: "check DB_USER and DB_PASSWORD",
+    1046: "no database is chosen: connect with connect_to_prodev()",
+    1047: "this node is cut off from its cluster: wait until most of the nodes are back",
     1049: "run `python seed.py` to create it, or correct DB_NAME",
+    1129: "the server shuts this machine out: ask for FLUSH HOSTS",
+    1130: "ask for the right to connect from this machine",
     1142: "ask for that right, or use another DB_USER",
     1143: "ask for that right, or use another DB_USER",
     1146: "run `python seed.py` to create it, or correct DB_NAME",
@@ -24,8 +29,9 @@ MYSQL_ADVICE = {
     2003: "is the server running? check DB_HOST and DB_PORT",
     2005: "no such host: check DB_HOST",
     2006: "the connection was lost: run it again, nothing is stored twice",
-    2013: "the connection was lost: run it again, nothing is stored twice",
+    LOST: "the connection was lost: run it again, nothing is stored twice",
     2055: "the connection was lost: run it again, nothing is stored twice",
+    SILENT: "the server does not answer: is it running? check DB_HOST and DB_PORT",
     BAD_TLS: "check DB_SSL_CA, and that DB_HOST is the name in the server's certificate",
 }
 # By SQLite's primary codes: BUSY, READONLY, IOERR, FULL, CANTOPEN, NOTADB.
@@ -46,27 +52,42 @@ def explained(what: str, place: object = None, advice: str = "") -> Iterator[Non
 
     `place` is where the settings lead, and `advice` goes by the error's number, unless given. Class
     and number stay as they are; but the C extension's own class, which is no mysql.connector.Error,
-    becomes one. Other errors pass.
+    becomes one. Other errors pass, and those that were explained before.
     """
     try:
         yield
     except sqlite3.DatabaseError as error:
+        if getattr(error, "is_explained", False):
+            raise
         code = getattr(error, "sqlite_errorcode", 0)
         advice = advice or SQLITE_ADVICE.get(code & 0xFF, OTHER_SQLITE_ADVICE)
         explanation = type(error)(f"{what} {place or read_settings()}: {error}; {advice}")
-        explanation.sqlite_errorcode = code
+        explanation.sqlite_errorcode, explanation.is_explained = code, True
         raise explanation from error
     except Exception as error:
-        if not hasattr(error, "sqlstate"):  # not of the MySQL driver
-            raise
+        if not hasattr(error, "sqlstate") or getattr(error, "is_explained", False):
+            raise  # not of the MySQL driver, or explained before
         from mysql.connector.errors import get_mysql_exception
 
         message = " ".join(str(error.msg).split())
-        number = BAD_TLS if "[SSL" in message else error.errno  # pure Python says 2055, lost
-        if "Connection not available" in message:  # lost before the statement; without a number
-            number = 2013
-        advice = advice or MYSQL_ADVICE.get(number, "see README.md, Troubleshooting")
+        advice = advice or MYSQL_ADVICE.get(
+            _kind(error, message, what), "see README.md, Troubleshooting"
+        )
         text = f"{what} {place or read_settings()}: {message}; {advice}"
         if type(error).__module__ == "_mysql_connector":
-            raise get_mysql_exception(error.errno, text, error.sqlstate) from error
-        raise type(error)(msg=text, errno=error.errno, sqlstate=error.sqlstate) from error
+            explanation = get_mysql_exception(error.errno, text, error.sqlstate)
+        else:
+            explanation = type(error)(msg=text, errno=error.errno, sqlstate=error.sqlstate)
+        explanation.is_explained = True
+        raise explanation from error
+
+
+def _kind(error: Exception, message: str, what: str) -> int:
+    """Tell the number that stands for the error where the driver's own is another, or none."""
+    if "[SSL" in message:  # 2055 in pure Python
+        return BAD_TLS
+    if "Connection not available" in message:  # -1: lost before the statement
+        return LOST
+    if error.errno == LOST and what.startswith("cannot connect"):  # in the C extension
+        return SILENT
+    return error.errno

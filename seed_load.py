@@ -80,11 +80,12 @@ def _load(connection, path: Path, *, progress: bool = False, create: bool = Fals
         open_csv(path) as file,
         _RejectFile(reject_path(path)) as rejects,
         _storing(connection, create) as store,
+        closing(_store_all(connection, store, file.records)) as stored,
         _progress_bar(path, progress) as bar,
     ):
         if store is None:
             return LoadCounts(0, 0, 0, 0)
-        for batch, refused, batch_added in _store_all(connection, store, file.records):
+        for batch, refused, batch_added in stored:
             rejects.write(refused)
             read += len(batch)
             added += batch_added
@@ -171,12 +172,20 @@ def _store_all(connection, store: _Store, records: Iterator[Record]) -> Iterator
         # Idle at first: nobody would wait for a thread whose start Ctrl-C interrupts.
         worker.submit(int).result()
         under_way: deque[Future[Stored]] = deque()
+        last: Future | None = None
         for batch in batches:
-            under_way.append(worker.submit(store, batch))
+            last = worker.submit(_store_after, last, store, batch)
+            under_way.append(last)
             if len(under_way) == BATCHES_UNDER_WAY:
                 yield under_way.popleft().result()
         while under_way:
             yield under_way.popleft().result()
+
+
+def _store_after(before: Future | None, store: _Store, batch: list[Record]) -> Stored:
+    if before is not None:
+        before.result()  # raises if it failed: the transaction that this batch belongs to is over
+    return store(batch)
 
 
 def _store(table: UserTable, batch: list[Record]) -> Stored:
@@ -229,6 +238,7 @@ class _RejectFile:
         self._path = path
         self._unfinished = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
         self._file: io.TextIOBase | None = None
+        self._is_complete = False
         self.count = 0
 
     def write(self, records: list[Record]) -> None:
@@ -250,6 +260,7 @@ class _RejectFile:
     def close(self) -> None:
         if self._file is not None:
             self._file.close()
+        self._is_complete = True
 
     def __enter__(self):
         return self
@@ -259,10 +270,14 @@ class _RejectFile:
             clean_up(self.close, error)
             # Made or not: Ctrl-C may come between the making and the assignment.
             clean_up(lambda: self._unfinished.unlink(missing_ok=True), error)
-        elif self._file is None:
+        elif self._file is not None:
+            try:
+                self._unfinished.replace(self._path)
+            except OSError as error:
+                clean_up(self._unfinished.unlink, error)
+                raise
+        elif self._is_complete and self._path.exists():  # else unlink fails on a read-only disk
             self._path.unlink(missing_ok=True)  # what an earlier load refused is no longer so
-        else:
-            self._unfinished.replace(self._path)
 
 
 @contextmanager

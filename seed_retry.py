@@ -34,6 +34,8 @@ def is_transient(error: BaseException) -> bool:
     constraint, a wrong password, a bug: no. A plain `Exception`, that very class, counts as
     transient, since it is what learners raise to stand for a passing fault.
     """
+    if isinstance(error, BrokenPipeError):  # a ConnectionError, but of whoever read the output
+        return False
     if type(error) is Exception or isinstance(error, ConnectionError | TimeoutError):
         return True
     if isinstance(error, sqlite3.OperationalError):
@@ -162,9 +164,12 @@ async def closing_async(connecting) -> AsyncIterator:
     try:
         connection = await asyncio.shield(opening)
     except asyncio.CancelledError as error:
+        # Its thread ends by itself; asyncio.run waits for its executor's, even when cancelled twice.
+        ended = asyncio.get_running_loop().run_in_executor(None, connecting._thread.join)
 
         async def close_once_open():
             await (await opening).close()
+            await ended
 
         await clean_up_async(close_once_open, error)
         raise

@@ -194,8 +194,10 @@ def ensure_log_handler(logger: logging.Logger) -> None:
 
 SQL_START = re.compile(
     r"(\s|\(|--[^\n]*\n|/\*.*?\*/)*"
-    r"(SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|REPLACE|MERGE|CREATE|DROP|ALTER|TRUNCATE|PRAGMA|EXPLAIN"
-    r"|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ANALYZE|ATTACH|DETACH|SHOW|DESCRIBE|USE|SET|CALL)\b",
+    r"((SELECT|WITH|VALUES|INSERT|UPDATE|DELETE|REPLACE|MERGE|CREATE|DROP|ALTER|TRUNCATE|PRAGMA|EXPLAIN"
+    r"|BEGIN|COMMIT|ROLLBACK|SAVEPOINT|RELEASE|VACUUM|ANALYZE|ATTACH|DETACH|SHOW|DESCRIBE)\b"
+    # A text that is a value may well begin with one of these.
+    r"|USE\s+[\w`]+\s*;?\s*\Z|SET\s+[\w@.]+\s*:?=|CALL\s+[\w.`]+\s*\()",
     re.IGNORECASE | re.DOTALL,
 )
 SQL_NAMES = ("query", "sql", "statement")

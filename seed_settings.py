@@ -70,12 +70,18 @@ def read_settings() -> Settings:
     if re.search(r"[/\\\0]", database) or database in (".", ".."):
         raise ValueError(f"DB_NAME is {database!r}: a database name holds no slash")
     host, socket = value("DB_HOST", "").strip(), value("DB_SOCKET", "")
+    if os.environ.get("DB_HOST") is not None and "DB_SOCKET" not in os.environ:
+        socket = ""  # of .env, against a DB_HOST of the environment, which wins
     if socket and os.environ.get("DB_HOST") != "":
         host = "localhost"
     ssl_ca = value("DB_SSL_CA", "")
-    if ssl_ca and not (ROOT / ssl_ca).is_file():
+    authority = ROOT / Path(ssl_ca).expanduser() if ssl_ca else None
+    if authority and not authority.is_file():
         raise FileNotFoundError(f"DB_SSL_CA is {ssl_ca!r}: there is no such file")
     nodes = _nodes(host, number("DB_PORT", 3306, 65535))
+    if host and not nodes:
+        raise ValueError(f"DB_HOST is {host!r}: it names no host")
+    deadline = number("DB_DEADLINE", DEADLINE_SECONDS, 86400)
     connect_seconds = NODE_SECONDS if len(nodes) > 1 else CONNECT_SECONDS
     return Settings(
         nodes=nodes,
@@ -84,10 +90,10 @@ def read_settings() -> Settings:
         database=database,
         file=ROOT / Path(value("DB_FILE", f"{database}.sqlite3")).expanduser(),
         socket=socket,
-        ssl_ca=ROOT / ssl_ca if ssl_ca else None,
-        connect_timeout=number("DB_CONNECT_TIMEOUT", connect_seconds, 3600),
-        read_timeout=number("DB_READ_TIMEOUT", READ_SECONDS, 86400),
-        deadline=number("DB_DEADLINE", DEADLINE_SECONDS, 86400),
+        ssl_ca=authority,
+        connect_timeout=min(number("DB_CONNECT_TIMEOUT", connect_seconds, 3600), deadline),
+        read_timeout=min(number("DB_READ_TIMEOUT", READ_SECONDS, 86400), deadline),
+        deadline=deadline,
     )
 
 

@@ -14,6 +14,7 @@ from itertools import islice
 from seed_connection import open_reader
 from seed_csv import MAX_AGE
 from seed_engine import is_embedded
+from seed_errors import explained
 from seed_mysql import whole_or_decimal
 
 # A million users: 250 or 500 rows a block 0.52 s, 1,000 a block 0.57 s; the driver's own
@@ -36,7 +37,11 @@ def age_blocks() -> Iterator[list[int]]:
 def _blocks(columns: str, from_sqlite: Callable, from_mysql: Callable) -> Iterator[list]:
     table = _Table(columns)
     with open_reader(raw=True) as reader:
-        while rows := reader.run(table.next_block):
+        while True:
+            with explained("cannot read user_data in"):
+                rows = reader.run(table.next_block)
+            if not rows:
+                return
             yield (from_sqlite if table.is_embedded else from_mysql)(rows)
 
 

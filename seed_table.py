@@ -46,7 +46,13 @@ SQLITE_TABLE = _TABLE.format(
 def create_table(connection) -> None:
     """Create the table user_data if it is missing, and say so."""
     with explained("cannot create user_data in"), closing(connection.cursor()) as cursor:
-        cursor.execute(SQLITE_TABLE if is_embedded(connection) else MYSQL_TABLE)
+        if is_embedded(connection):
+            cursor.execute(SQLITE_TABLE)
+        else:
+            # Looked up first: IF NOT EXISTS wants the right to create even where there is one.
+            cursor.execute("SHOW TABLES LIKE 'user_data'")
+            if not cursor.fetchall():
+                cursor.execute(MYSQL_TABLE)
     print("Table user_data created successfully")
 
 
@@ -177,8 +183,11 @@ def one_load_at_a_time(connection) -> Iterator[None]:
     if is_embedded(connection):
         yield
         return
-    name = "CONCAT(DATABASE(), '.user_data')"
+    name = "CONCAT(MD5(DATABASE()), '.user_data')"  # MySQL takes 64 characters
     with closing(connection.cursor()) as cursor:
+        # Fails where no database is chosen, for which GET_LOCK would be NULL, or the table is missing.
+        cursor.execute("SHOW COLUMNS FROM user_data")
+        cursor.fetchall()
         for _ in range(LOAD_LOCK_SECONDS):
             cursor.execute(
                 f"SELECT GET_LOCK({name}, 1)"

@@ -29,7 +29,7 @@ def log_queries(function):
         seed.ensure_log_handler(logger)
         if logger.isEnabledFor(logging.INFO):
             sql = seed.find_sql(function, args, kwargs)
-            logger.info("Executing query: %s", sql or f"none given to {function.__qualname__}")
+            logger.info("Executing query: %s", sql or f"none given to {wrapper.__qualname__}")
         return function(*args, **kwargs)
 
     return wrapper

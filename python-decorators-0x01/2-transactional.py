@@ -19,7 +19,8 @@ def transactional(function):
     """Commit on the connection that `function` is called with, or roll back and re-raise the error.
 
     A rollback that fails as well is noted on the first error, never raised instead of it. SQLite
-    begins a transaction at the first INSERT, UPDATE or DELETE: a CREATE before that stays.
+    begins a transaction at the first INSERT, UPDATE or DELETE: a CREATE before that stays. Called
+    from another such function on the same connection, the inner one commits for both.
     """
     seed.require_plain_function(function, "transactional")
 

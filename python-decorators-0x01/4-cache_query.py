@@ -21,7 +21,8 @@ def cache_query(function):
     """Run each read once per database, SQL and parameters, until the database changes.
 
     Any commit counts, by another connection or process too. Each caller gets a copy, of the list, not
-    of its rows. Not cached: writes, :memory:, what is asked inside an open transaction.
+    of its rows. Not cached: writes, :memory:, what is asked inside an open transaction. Open all
+    connections to one file alike: with other PRAGMAs or functions, a query is another one.
     """
     seed.require_plain_function(function, "cache_query")
 

@@ -1,6 +1,7 @@
 """Exercises 5 to 9: what the decorators log, close, commit, try again and keep."""
 
 import contextlib
+import functools
 import inspect
 import logging
 import re
@@ -195,6 +196,8 @@ def test_value_is_not_logged_where_there_is_no_query(script, caplog):
     caplog.set_level(logging.INFO)
     script(LOG).log_queries(lambda email: [])("secret")
     script(LOG).log_queries(lambda *values, sql: [])("Select secret", sql=ALL)
+    for value in ("Set secret free", "Use the secret", "Call the secret service"):
+        script(LOG).log_queries(functools.partial(lambda user, password: [], "ann"))(value)
     assert "secret" not in caplog.text
     assert ALL in caplog.text
 
@@ -423,6 +426,7 @@ def test_transient_error_is_tried_again_and_raised_after_the_last_try(script, sl
         RuntimeError("a subclass of Exception"),
         FileNotFoundError("a lasting OSError"),
         KeyboardInterrupt(),
+        BrokenPipeError("of the reader of its output"),
     ],
     ids=repr,
 )

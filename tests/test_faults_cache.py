@@ -222,6 +222,7 @@ def test_connection_to_a_file_that_is_no_longer_there_keeps_nothing_for_others(
     if how == "moved aside":
         users_db.rename(tmp_path / "aside.db")
     os.replace(other, users_db)
+    connect()  # another one, to the file that is there now
     fetch(old, query=names)  # still reads the file that it opened
     assert fetch(connect(), query=names) == [("Ada",)]
     assert fetch(old, query=names) in ([("Ada",)], [("Ada",), ("Grace",), ("Linus",)])

@@ -31,6 +31,8 @@ from tcp_proxy import Proxy
 from test_seed import on_mysql, rejected, stored
 
 import seed
+import seed_load
+from seed_csv import Record
 
 slow = pytest.mark.slow
 
@@ -734,3 +736,39 @@ def test_database_that_may_only_be_read_is_read_and_a_load_into_it_is_told(publi
     assert f"{file}: attempt to write a readonly database; " in done.stderr
     assert "its file or folder is not yours to write to" in done.stderr
     assert file.read_bytes() == content
+
+
+# ------------------------------------------------------------- what a load leaves
+
+
+def test_no_batch_is_stored_after_one_that_failed():
+    """Else, its transaction being over, it would be committed by itself where autocommit is on."""
+    begun = []
+
+    def store(batch):
+        begun.append(len(batch))
+        raise RuntimeError("the first one")
+
+    records = (Record(number, "x", None) for number in range(3 * seed_load.BATCH_ROWS))
+    store.fits = lambda _rows, _characters: True
+    with pytest.raises(RuntimeError, match="the first one"):
+        list(seed_load._store_all(None, store, records))
+    assert begun == [seed_load.BATCH_ROWS]
+
+
+def test_connection_without_a_database_is_told_so(fragile, big_file):
+    with contextlib.closing(seed.connect_db()) as connection:
+        with pytest.raises(
+            mysql.connector.Error, match=r"no database is chosen: connect with"
+        ) as caught:
+            seed.insert_data(connection, big_file)
+        assert caught.value.errno == 1046
+
+
+def test_load_that_does_nothing_leaves_the_reject_file_of_the_one_before(embedded, tmp_path):
+    path = tmp_path / "users.csv"
+    path.write_text("name,email,age\nAda,ada@example.com,abc\n")
+    for counts in ((1, 0, 0, 1), (0, 0, 0, 0)):  # the second finds the table made
+        with contextlib.closing(seed.connect_to_prodev()) as connection:
+            assert seed_load._load(connection, path, create=True) == counts
+        assert len(rejected(tmp_path)) == 1

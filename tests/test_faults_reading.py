@@ -208,6 +208,7 @@ def test_server_that_falls_silent_is_an_error_within_the_deadline(
         list(users)
     assert caught.value.errno in (2013, 3024)
     assert seed.is_transient(caught.value)
+    assert str(caught.value).count("MySQL at 127.0.0.1:") == 1
     # 1 s for the read, then 1 s for each connection: the deadline, not the count, was the end.
     assert 2 <= proxy.connections < 6
 
@@ -228,8 +229,11 @@ def test_server_that_never_said_a_word_is_an_error_of_one_attempt(
 ):
     monkeypatch.setenv("DB_CONNECT_TIMEOUT", "1")
     proxy.is_silent = True
-    with pytest.raises(mysql.connector.Error, match=f"cannot connect to MySQL at .*{proxy.port}"):
+    with pytest.raises(
+        mysql.connector.Error, match=f"cannot connect to MySQL at .*{proxy.port}"
+    ) as caught:
         next(script("0-stream_users").stream_users())
+    assert "the server does not answer: is it running?" in str(caught.value)
     assert pauses == []
     assert proxy.connections == 1
 
@@ -241,6 +245,9 @@ def test_time_outs_of_a_new_connection_are_cut_to_what_the_deadline_leaves(monke
     for within, wanted in ((None, (10, 60)), (30.9, (10, 30)), (4.2, (4, 4)), (-1, (1, 1))):
         seed.connect_to_prodev(within=within)
         assert (given["connection_timeout"], given["read_timeout"]) == wanted
+    monkeypatch.setenv("DB_DEADLINE", "7")  # it bounds the first attempt too
+    seed.connect_to_prodev()
+    assert (given["connection_timeout"], given["read_timeout"]) == (7, 7)
     assert seed_settings.READ_SECONDS > 50  # InnoDB's wait for a lock is no lost connection
 
 
@@ -305,6 +312,15 @@ def test_seed_py_names_the_right_that_it_lacks(proxy, fragile):
         r"ask for that right, or use another DB_USER\n",
         done.stderr,
     )
+
+
+@pytest.mark.usefixtures("_poor_user")
+def test_right_to_read_and_insert_is_enough_to_load_into_a_table_that_is_there(fragile, tmp_path):
+    fragile.query("GRANT SELECT, INSERT ON prodev.user_data TO poor")
+    (tmp_path / "one.csv").write_text("name,email,age\nAda,ada@example.com,67\n")
+    poor = fragile.settings | {"DB_USER": "poor", "DB_PASSWORD": "pence"}
+    done = run_python(ROOT / "seed.py", tmp_path / "one.csv", cwd=ROOT, settings=poor)
+    assert "1 rows read, 1 added" in done.stdout, done.stderr
 
 
 # ---------------------------------------------- other people, other ways out
@@ -448,7 +464,7 @@ def test_unix_socket_is_used_instead_of_host_and_port(script, fragile, monkeypat
 
 
 def test_hosts_that_cannot_be_meant_are_named(monkeypatch):
-    for hosts in ("a:b", "a:0", "a:70000", "[::1", "a b:c:"):
+    for hosts in (",", "a:b", "a:0", "a:70000", "[::1", "a b:c:"):
         monkeypatch.setenv("DB_HOST", hosts)
         with pytest.raises(ValueError, match=re.escape(f"DB_HOST is {hosts!r}")):
             seed.connect_db()

@@ -95,6 +95,19 @@ def test_setting_that_cannot_be_meant_is_named(monkeypatch, name, value):
         seed.connect_db()
 
 
+def test_host_of_the_environment_wins_over_a_socket_of_the_env_file(clone):
+    (clone / ".env").write_text("DB_HOST=\nDB_SOCKET=/run/mysqld/mysqld.sock\n")
+    code = "import seed_settings; print(seed_settings.read_settings())"
+    shown = {}
+    for host in (None, "db.example.com", ""):
+        settings = {} if host is None else {"DB_HOST": host}
+        shown[host] = run_python("-c", code, cwd=clone, settings=settings).stdout
+    (clone / ".env").unlink()
+    assert shown[None].startswith("MySQL at /run/mysqld/mysqld.sock,")
+    assert shown["db.example.com"].startswith("MySQL at db.example.com:3306,")
+    assert shown[""].startswith("embedded SQLite file")
+
+
 def test_settings_never_show_the_password(monkeypatch):
     monkeypatch.setenv("DB_HOST", "db.example.com")
     monkeypatch.setenv("DB_PASSWORD", "hunter2")
