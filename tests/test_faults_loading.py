@@ -340,7 +340,8 @@ def held_table(engine):
         cursor.execute("LOCK TABLES user_data WRITE")
         waiting = (
             "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST "
-            f"WHERE DB = '{engine.settings['DB_NAME']}' AND STATE LIKE 'Waiting for table%'"
+            f"WHERE DB = '{engine.settings['DB_NAME']}' "
+            "AND (STATE LIKE 'Waiting for table%' OR STATE = 'User lock')"
         )
         yield lambda loads: engine.query(waiting) == [(len(loads),)]
         cursor.execute("UNLOCK TABLES")
