@@ -203,7 +203,7 @@ def _closed(judge: Judge, mark: str, what: str) -> None:
     if now is None:
         return
     line = judge.source.line_of_call("connect", "connect_to_prodev", "connect_db")
-    if at_import and "pool" not in judge.source.text:  # a pool is meant to stay
+    if at_import:
         left = count(at_import, "connection")
         said = f"importing the file opens {left}, which nothing closes"
         judge.check("closed", False, said, line)

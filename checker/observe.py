@@ -186,19 +186,23 @@ def is_own(module: ModuleType, value) -> bool:
     return getattr(value, "__module__", None) == module.__name__
 
 
-def call_with(function: Callable, values: dict[str, object]):
-    """Call with the values whose pattern fits a parameter's name, for what has no default."""
-    arguments = {}
-    positional = []
-    for parameter in inspect.signature(function).parameters.values():
-        for pattern, value in values.items():
-            if re.search(pattern, parameter.name, re.IGNORECASE):
-                if parameter.kind is parameter.POSITIONAL_ONLY:
-                    positional.append(value)
-                elif parameter.kind in (parameter.POSITIONAL_OR_KEYWORD, parameter.KEYWORD_ONLY):
-                    arguments[parameter.name] = value
-                break
-    return function(*positional, **arguments)
+def call(function: Callable, values: dict[str, object], otherwise: Callable | None = None):
+    """Call with the values whose pattern fits a parameter's name; what fits none keeps its default.
+
+    A parameter without one gets what `otherwise` gives for its name.
+    """
+    bound = inspect.signature(function).bind_partial()
+    for name, parameter in bound.signature.parameters.items():
+        pattern = next((p for p in values if re.search(p, name, re.IGNORECASE)), None)
+        variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
+        if pattern is not None and parameter.kind is not parameter.VAR_KEYWORD:
+            value = values[pattern]
+            is_tuple = isinstance(value, tuple) or not variable
+            bound.arguments[name] = value if is_tuple else (value,)
+        elif otherwise and not variable and parameter.default is parameter.empty:
+            bound.arguments[name] = otherwise(name)
+    bound.apply_defaults()
+    return function(*bound.args, **bound.kwargs)
 
 
 def finish(result, limit: int = MAX_ITEMS):
