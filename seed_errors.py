@@ -63,6 +63,8 @@ def explained(what: str, place: object = None, advice: str = "") -> Iterator[Non
 
         message = " ".join(str(error.msg).split())
         number = BAD_TLS if "[SSL" in message else error.errno  # pure Python says 2055, lost
+        if "Connection not available" in message:  # lost before the statement; without a number
+            number = 2013
         advice = advice or MYSQL_ADVICE.get(number, "see README.md, Troubleshooting")
         text = f"{what} {place or read_settings()}: {message}; {advice}"
         if type(error).__module__ == "_mysql_connector":

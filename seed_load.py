@@ -168,6 +168,8 @@ def _store_all(connection, store: _Store, records: Iterator[Record]) -> Iterator
         yield from map(store, batches)
         return
     with ThreadPoolExecutor(1, thread_name_prefix="load") as worker:
+        # Idle at first: nobody would wait for a thread whose start Ctrl-C interrupts.
+        worker.submit(int).result()
         under_way: deque[Future[Stored]] = deque()
         for batch in batches:
             under_way.append(worker.submit(store, batch))
@@ -253,14 +255,14 @@ class _RejectFile:
         return self
 
     def __exit__(self, _type, error, _traceback):
-        if self._file is None:
-            if error is None:
-                self._path.unlink(missing_ok=True)  # what an earlier load refused is no longer so
-        elif error is None:
-            self._unfinished.replace(self._path)
-        else:
+        if error is not None:
             clean_up(self.close, error)
-            clean_up(self._unfinished.unlink, error)
+            # Made or not: Ctrl-C may come between the making and the assignment.
+            clean_up(lambda: self._unfinished.unlink(missing_ok=True), error)
+        elif self._file is None:
+            self._path.unlink(missing_ok=True)  # what an earlier load refused is no longer so
+        else:
+            self._unfinished.replace(self._path)
 
 
 @contextmanager

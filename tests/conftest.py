@@ -9,6 +9,8 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import threading
+import time
 import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
@@ -115,12 +117,20 @@ def mysql_server() -> Iterator[Server]:
         )
         return
     if find_binary(*DAEMONS) is None:
-        reason = f"needs a server: no {' or '.join(DAEMONS)} here, and TEST_DB_HOST is not set"
-        if os.environ.get("CI"):
-            pytest.fail(reason)  # what CI does not run, nobody does
-        pytest.skip(reason)
+        lacks_server()
     with private_server() as server:
         yield server
+
+
+def lacks_server() -> None:
+    lacks(f"needs a server: no {' or '.join(DAEMONS)} here, and TEST_DB_HOST is not set")
+
+
+def lacks(reason: str) -> None:
+    """Skip the test, but fail it in CI: what CI does not run, nobody does."""
+    if os.environ.get("CI"):
+        pytest.fail(reason)
+    pytest.skip(reason)
 
 
 @pytest.fixture(autouse=True)
@@ -163,6 +173,60 @@ def mysql_engine(monkeypatch, mysql_server) -> Iterator[Engine]:
         cursor.execute(f"DROP DATABASE IF EXISTS {settings['DB_NAME']}")
 
 
+@pytest.fixture(scope="module")
+def fragile_server() -> Iterator[Server]:
+    """A server that tests may kill, and whose settings they may change."""
+    if find_binary(*DAEMONS) is None:
+        lacks_server()
+    with private_server("--loose-skip-ssl") as server:  # a proxy can read what is sent
+        yield server
+
+
+@pytest.fixture
+def fragile(fragile_server, monkeypatch) -> Engine:
+    """That server, up, with an empty table user_data."""
+    server = fragile_server
+    settings = {
+        "DB_HOST": server.host,
+        "DB_PORT": str(server.port),
+        "DB_USER": server.user,
+        "DB_PASSWORD": server.password,
+        "DB_NAME": "prodev",
+    }
+    if server.process.poll() is not None:
+        server.start()
+    engine = _use(monkeypatch, Engine("mysql", settings, server))
+    with contextlib.closing(engine.connect()) as connection:
+        connection.cursor().execute("DROP DATABASE IF EXISTS prodev")
+    make_table()
+    return engine
+
+
+def make_table() -> None:
+    """Create the database and the empty table where the settings lead."""
+    with contextlib.closing(seed.connect_db()) as connection:
+        seed.create_database(connection)
+    with contextlib.closing(seed.connect_to_prodev()) as connection:
+        seed.create_table(connection)
+
+
+@pytest.fixture(params=[False, True], ids=["C extension", "pure Python"])
+def each_driver(request, monkeypatch) -> None:
+    """The driver with its C extension, and without."""
+    connect = mysql.connector.connect
+    monkeypatch.setattr(
+        mysql.connector, "connect", lambda **k: connect(**({"use_pure": request.param} | k))
+    )
+
+
+def wait_until(is_so: Callable[[], bool]) -> None:
+    """Wait until something happens that is sure to, however busy the machine is."""
+    deadline = time.monotonic() + 60
+    while not is_so():
+        assert time.monotonic() < deadline, "it took more than 60 s"
+        threading.Event().wait(0.005)
+
+
 @pytest.fixture(params=["embedded", "mysql_engine"], ids=["embedded", "mysql"])
 def engine(request) -> Engine:
     """Each of both engines in turn."""
@@ -186,10 +250,8 @@ def load(engine, tmp_path, capsys) -> Callable[..., seed.LoadCounts]:
             path.write_text(csv_text(rows), encoding="utf-8")
         else:
             path.write_bytes(text if isinstance(text, bytes) else text.encode())
-        with contextlib.closing(seed.connect_db()) as connection:
-            seed.create_database(connection)
+        make_table()
         with contextlib.closing(seed.connect_to_prodev()) as connection:
-            seed.create_table(connection)
             counts = seed.insert_data(connection, path)
         capsys.readouterr()  # "Table user_data created successfully"
         return counts

@@ -1,4 +1,4 @@
-"""A TCP proxy before a server, which can cut a connection, fall silent or lose a reply; for tests.
+"""A TCP proxy before a server, which can cut, fall silent, lose a reply or act at a byte; for tests.
 
 with Proxy(server.host, server.port) as proxy:
     ...  # connect to proxy.host, proxy.port
@@ -7,6 +7,7 @@ with Proxy(server.host, server.port) as proxy:
 import contextlib
 import socket
 import threading
+from collections.abc import Callable
 
 
 class Proxy:
@@ -19,8 +20,10 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._lost_reply = b""
+        self._act_at, self._action = 0, None
         self.is_silent = False
         self.connections = 0
+        self.received = 0  # bytes of all clients together
 
     def cut(self) -> None:
         """Close all connections that are open now."""
@@ -31,6 +34,10 @@ class Proxy:
     def lose_reply_to(self, request: bytes) -> None:
         """Let the server answer the next request that holds these bytes, then cut, with no reply."""
         self._lost_reply = request
+
+    def act_at(self, received: int, action: Callable[[], object]) -> None:
+        """Run `action` once the server has just so many bytes of all clients, before it gets more."""
+        self._act_at, self._action = received, action
 
     def __enter__(self):
         self._start(self._accept)
@@ -73,6 +80,8 @@ class Proxy:
         from_client = target.getpeername() == self._server
         with contextlib.suppress(OSError):
             while data := source.recv(65536):
+                if from_client:
+                    data = self._act_in_time(data, target)
                 if from_client and self._lost_reply and self._lost_reply in data:
                     self._lost_reply = b""
                     reply_is_lost.set()
@@ -83,3 +92,14 @@ class Proxy:
         for end in (source, target):
             with contextlib.suppress(OSError):
                 end.shutdown(socket.SHUT_RDWR)
+
+    def _act_in_time(self, data: bytes, server: socket.socket) -> bytes:
+        """Tell the bytes that are still to forward."""
+        self.received += len(data)
+        if self._action is None or self.received < self._act_at:
+            return data
+        action, self._action = self._action, None
+        before = len(data) - (self.received - self._act_at)
+        server.sendall(data[:before])
+        action()
+        return data[before:]

@@ -8,14 +8,13 @@ import os
 import sqlite3
 import sys
 import threading
-import time
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
 from types import ModuleType
 
 import pytest
-from conftest import _open_handles, csv_text, user_dict, user_row
+from conftest import _open_handles, csv_text, user_dict, user_row, wait_until
 
 import seed
 import seed_script
@@ -53,12 +52,6 @@ def in_threads(work: Callable, *arguments) -> list:
 
 
 EVERYWHERE = pytest.mark.parametrize("run", [in_threads, in_processes])
-
-
-def wait_until_none_is_open(engine) -> None:
-    deadline = time.monotonic() + 20
-    while engine.connections():  # a server forgets a closed one a moment later
-        assert time.monotonic() < deadline
 
 
 # ---------------------------------------------------------- importing at once
@@ -114,7 +107,7 @@ def test_generators_give_everybody_every_user(run, engine, load):
     results = run(read_everything)
     assert len(results) == THREADS
     assert [name for result in results for name, right in result.items() if not right] == []
-    wait_until_none_is_open(engine)
+    wait_until(lambda: engine.connections() == 0)  # a server forgets a closed one a moment later
 
 
 def test_threads_that_are_the_first_ones_all_see_the_whole_embedded_table(embedded, script):
@@ -144,7 +137,7 @@ def test_threads_that_load_at_once_store_each_user_once(engine, load, tmp_path):
         (100, 100, 0, 0),
     ]
     assert engine.query("SELECT COUNT(*), COUNT(DISTINCT email) FROM user_data") == [(420, 420)]
-    wait_until_none_is_open(engine)
+    wait_until(lambda: engine.connections() == 0)  # a server forgets a closed one a moment later
 
 
 # -------------------------------------------------- the functions on users.db

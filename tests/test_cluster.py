@@ -3,15 +3,13 @@
 import contextlib
 import csv
 import itertools
-import os
 import random
 import threading
-import time
 from collections.abc import Iterator
 
 import mysql.connector
 import pytest
-from conftest import csv_text
+from conftest import csv_text, lacks, make_table, wait_until
 from galera_cluster import Cluster, missing, private_cluster
 from tcp_proxy import Proxy
 from test_faults_reading import STREAMS, every_stream
@@ -30,9 +28,7 @@ DATABASE = "prodev"
 @pytest.fixture(scope="session")
 def running_cluster() -> Iterator[Cluster]:
     if reason := missing():
-        if os.environ.get("CI"):
-            pytest.fail(reason)  # what CI does not run, nobody does
-        pytest.skip(reason)
+        lacks(reason)
     with private_cluster() as cluster:
         yield cluster
 
@@ -124,10 +120,7 @@ def nodes(cluster, monkeypatch):
     monkeypatch.setenv("DB_NAME", DATABASE)
     monkeypatch.setenv("DB_READ_TIMEOUT", "2")
     first.query(f"DROP DATABASE IF EXISTS {DATABASE}")
-    with contextlib.closing(seed.connect_db()) as connection:
-        seed.create_database(connection)
-    with contextlib.closing(seed.connect_to_prodev()) as connection:
-        seed.create_table(connection)
+    make_table()
     return cluster.nodes
 
 
@@ -343,9 +336,8 @@ def start_load(path) -> tuple[threading.Thread, list]:
 
 
 def wait_for_rows(node, count: int) -> None:
-    deadline = time.monotonic() + 60
-    while node.query(f"SELECT COUNT(*) FROM {DATABASE}.user_data")[0][0] < count:
-        assert time.monotonic() < deadline
+    stored = f"SELECT COUNT(*) FROM {DATABASE}.user_data"
+    wait_until(lambda: node.query(stored)[0][0] >= count)
 
 
 @every_fault

@@ -11,7 +11,7 @@ import time
 import mysql.connector
 import pytest
 import trustme
-from conftest import ROOT, Engine, run_python
+from conftest import ROOT, run_python, wait_until
 from mariadb_server import private_server
 from tcp_proxy import Proxy
 
@@ -46,38 +46,14 @@ def expected(name: str) -> list:
     return [USER_ID.format(number) for number in range(ROWS)]
 
 
-@pytest.fixture(scope="module")
-def _fragile_server():
-    with private_server() as server:
-        yield server
-
-
 @pytest.fixture
-def fragile(_fragile_server, monkeypatch):
+def fragile(fragile):
     """A server that the test may kill, with ROWS users, each told by its id and nearly by its age."""
-    server = _fragile_server
-    settings = {
-        "DB_HOST": server.host,
-        "DB_PORT": str(server.port),
-        "DB_USER": server.user,
-        "DB_PASSWORD": server.password,
-        "DB_NAME": "prodev",
-    }
-    for name, value in settings.items():
-        monkeypatch.setenv(name, value)
-    if server.process.poll() is not None:
-        server.start()
-    engine = Engine("mysql", settings, server)
-    with contextlib.closing(engine.connect()) as connection:
-        connection.cursor().execute("DROP DATABASE IF EXISTS prodev")
-        seed.create_database(connection)
-    with contextlib.closing(seed.connect_to_prodev()) as connection:
-        seed.create_table(connection)
-    engine.query(
+    fragile.query(
         "INSERT INTO user_data SELECT CONCAT('00000000-0000-4000-8000-', LPAD(seq, 12, '0')), 'n', "
         f"CONCAT('u', seq, '@example.com'), seq % 151 FROM seq_0_to_{ROWS - 1}"
     )
-    return engine
+    return fragile
 
 
 @pytest.fixture
@@ -86,15 +62,6 @@ def pauses(monkeypatch) -> list[float]:
     pauses = []
     monkeypatch.setattr(time, "sleep", pauses.append)
     return pauses
-
-
-@pytest.fixture(params=[False, True], ids=["C extension", "pure Python"])
-def each_driver(request, monkeypatch) -> None:
-    """The driver with its C extension, and without."""
-    connect = mysql.connector.connect
-    monkeypatch.setattr(
-        mysql.connector, "connect", lambda **k: connect(**({"use_pure": request.param} | k))
-    )
 
 
 @pytest.fixture
@@ -118,13 +85,6 @@ class FakeTime:
 
     def __init__(self, sleep):
         self.sleep, self.monotonic = sleep, time.monotonic
-
-
-def wait_until(is_so) -> None:
-    deadline = time.monotonic() + 30
-    while not is_so():
-        assert time.monotonic() < deadline, "it took more than 30 s"
-        threading.Event().wait(0.01)
 
 
 # -------------------------------------------------------- the server is lost

@@ -9,9 +9,8 @@ import sqlite3
 import threading
 import tracemalloc
 
-import mysql.connector
 import pytest
-from conftest import user_dict, user_row
+from conftest import make_table, user_dict, user_row
 
 import seed
 import seed_connection
@@ -395,26 +394,14 @@ def test_no_connection_is_left_however_a_stream_ends(script, load, engine, name,
 def long_segment(mysql_engine, monkeypatch) -> None:
     """A table whose first segment is far more than the network holds on its way."""
     monkeypatch.setattr(seed_stream, "FIRST_SEGMENT_ROWS", 50_000)
-    with contextlib.closing(seed.connect_db()) as connection:
-        seed.create_database(connection)
-    with contextlib.closing(seed.connect_to_prodev()) as connection:
-        seed.create_table(connection)
+    make_table()
     mysql_engine.query(
         "INSERT INTO user_data SELECT CONCAT('00000000-0000-4000-8000-', LPAD(seq, 12, '0')), "
         "REPEAT('n', 255), CONCAT(REPEAT('e', 240), seq, '@x'), 30 FROM seq_1_to_40000"
     )
 
 
-@pytest.fixture(params=[False, True], ids=["C extension", "pure Python"])
-def pure_python_too(request, monkeypatch) -> None:
-    """The driver with its C extension, and without."""
-    connect = mysql.connector.connect
-    monkeypatch.setattr(
-        mysql.connector, "connect", lambda **k: connect(**({"use_pure": request.param} | k))
-    )
-
-
-def test_pure_python_driver_gives_the_same_users(script, long_segment, pure_python_too):
+def test_pure_python_driver_gives_the_same_users(script, long_segment, each_driver):
     users = list(script(STREAM).stream_users())
     assert len(users) == 40_000
     assert users[-1]["user_id"] == "00000000-0000-4000-8000-000000040000"
