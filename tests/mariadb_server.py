@@ -38,8 +38,13 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises RuntimeError if it does not."""
-        self.launch(*self.command)
-        self.wait_until(self.answers)
+        try:
+            self.launch(*self.command)
+            self.wait_until(self.answers)
+        except BaseException:  # Ctrl-C too: told to end while it starts, it may stay for ever
+            if self.process is not None:
+                self.kill()
+            raise
 
     def launch(self, *command: str, **options) -> None:
         """Start the command as it is, with these options of Popen, and do not wait."""

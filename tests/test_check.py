@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from conftest import ROOT, run_python
 from known_ends import ENDS
+from known_forms import FORMS
 from known_wrong import KNOWN_WRONG, Wrong
 
 from checker import databases, judge, runner, sandbox
@@ -30,6 +31,7 @@ TOPICS = frozenset(exercise.topic for exercise in EXERCISES)
 EVERYWHERE_THE_SAME = [
     w for w in KNOWN_WRONG if w.check in ("demo", "import") and w.exercise not in "15"
 ]
+ENDS_AND_FORMS = ENDS | FORMS
 QUICK = [wrong for wrong in KNOWN_WRONG if wrong not in EVERYWHERE_THE_SAME]
 
 
@@ -151,17 +153,17 @@ def end_verdicts(tmp_path_factory) -> dict[str, Verdict]:
     folder = tmp_path_factory.mktemp("ends")
     requirements = {"requirements.txt": "no_such_package_anywhere==1.0\n"}
     tasks = []
-    for name, end in ENDS.items():
+    for name, end in ENDS_AND_FORMS.items():
         answer = write(folder / name.replace(" ", "-"), {end.exercise: end.text, **requirements})
         tasks.append(Task(answer, BY_NUMBER[end.exercise]))
-    return dict(zip(ENDS, check(tasks), strict=True))
+    return dict(zip(ENDS_AND_FORMS, check(tasks), strict=True))
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_each_way_to_end_has_its_verdict(name, end_verdicts):
-    found = end_verdicts[name]
-    assert found.verdict == ENDS[name].verdict, found.said
-    assert ENDS[name].said in found.said
+@pytest.mark.parametrize("name", ENDS_AND_FORMS)
+def test_each_way_to_end_and_each_form_has_its_verdict(name, end_verdicts):
+    found, expected = end_verdicts[name], ENDS_AND_FORMS[name]
+    assert found.verdict == expected.verdict, found.said
+    assert expected.said in found.said
 
 
 def test_a_hanging_answer_costs_its_time_limit_only(tmp_path):
@@ -220,6 +222,23 @@ def test_without_a_server_the_exercises_that_want_one_are_skipped(monkeypatch):
     stream, log = check([Task(plain, BY_NUMBER["1"]), Task(plain, BY_NUMBER["5"])])
     assert (stream.verdict, stream.said) == (judge.SKIPPED, "no mariadbd on this machine")
     assert log.verdict == judge.PASS
+
+
+def test_a_server_that_does_not_start_is_a_reason_to_skip(monkeypatch):
+    monkeypatch.setattr(databases, "OPTIONS", ("--no-such-option",))
+    verdict = verdict_on("1", Answer(PLAIN, "plain", TOPICS))
+    assert verdict.verdict == judge.SKIPPED
+    assert "does not start" in verdict.said
+    assert "no-such-option" in verdict.said
+
+
+def test_a_folder_that_the_answer_locked_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    with sandbox.scratch() as folder:
+        (folder / "locked" / "inner").mkdir(parents=True)
+        (folder / "locked" / "elsewhere").symlink_to(tmp_path)
+        (folder / "locked").chmod(0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_the_checker_is_told_as_its_own(monkeypatch):
