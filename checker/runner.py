@@ -55,6 +55,7 @@ def check(
     wanted = sum(_wants_server(task) for task in tasks)
     reason = databases.why_no_server() if wanted else None
     count = 0 if reason else min(jobs, MAX_SERVERS, (wanted + 4) // 5)
+    sandbox.broken_off.clear()
     with contextlib.ExitStack() as stack:
         servers = []
         try:

@@ -30,6 +30,7 @@ MAX_FACTS = 40_000_000
 MEMORY = 3 << 30
 FILE_SIZE = 64 << 20
 _running: set[subprocess.Popen] = set()
+broken_off = threading.Event()  # by end_running(): what starts now ends at once
 
 
 @dataclass
@@ -134,6 +135,8 @@ def run_child(
                 start_new_session=True,
             )
         _running.add(child)
+        if broken_off.is_set():
+            end_running()
         said = _Tail(child.stdout)
         try:
             ours.sendall((json.dumps({"token": token, **order}) + "\n").encode())
@@ -253,6 +256,7 @@ class _Tail:
 
 def end_running() -> None:
     """End the children of all threads at once, so that those who wait for them go on."""
+    broken_off.set()
     for child in list(_running):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
