@@ -211,7 +211,7 @@ def running(word: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found += [path.parent.name] if word.encode() in path.read_bytes().split(b"\0") else []
+            found += [path.parent.name] if word.encode() in path.read_bytes() else []
         except OSError:
             continue
     return found
@@ -367,7 +367,10 @@ def test_what_there_is_not_is_exit_status_2(arguments, capsys):
     assert capsys.readouterr().err.startswith("check.py: no ")
 
 
-def test_ended_from_outside_it_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize(
+    "moment", ["prodev-*/data/mysql", "prodev-*/server.log", "check-*/mysql.sock"]
+)
+def test_ended_from_outside_it_leaves_nothing_behind(tmp_path, moment):
     text = "import threading\nthreading.Event().wait()\n"
     write(tmp_path / "a", {"1": text})
     checking = subprocess.Popen(
@@ -376,11 +379,12 @@ def test_ended_from_outside_it_leaves_nothing_behind(tmp_path):
         stdout=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("check-*/mysql.sock")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(moment)) and time.monotonic() < deadline:
         time.sleep(0.05)
     checking.send_signal(signal.SIGTERM)
     assert checking.wait(15) == 143  # before the answer's time is up
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert not running(str(tmp_path))
 
 
 def test_the_program_runs_from_anywhere(tmp_path):
