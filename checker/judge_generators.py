@@ -95,16 +95,14 @@ def judge_ages(judge: Judge) -> bool:
         numbers = isinstance(found, list) and all(isinstance(a, int | float) for a in found)
         if not numbers:
             first = found[0] if isinstance(found, list) and found else found
-            judge.check(
-                "ages", False, f"expected numbers such as {ages[0]:g}, got {short(first)}", line
-            )
+            judge.check("ages", False, f"expected numbers, got {short(first)}", line)
         else:
             said = (
                 f"expected {len(ages)} ages, got {len(found)}"
                 if len(found) != len(ages)
                 else "not the ages of the table"
             )
-            judge.check("ages", sorted(found) == ages, said, line)
+            judge.check("ages", bool(ages) and sorted(found) == ages, said, line)
         _closed(judge, "ages done", "reading to the end")
     elif not judge.seen("ages"):
         judge.check("ages", False, "there is no generator stream_user_ages")

@@ -95,6 +95,27 @@ def cache_query(func):
     return wrapper
 """
 
+OWN_TABLE = """
+import sqlite3
+
+connection = sqlite3.connect("users.db")
+connection.execute("DROP TABLE IF EXISTS users")
+connection.execute("CREATE TABLE users (name TEXT, age TEXT)")
+connection.execute("INSERT INTO users VALUES ('Ann', NULL)")
+"""
+
+EMPTIED = """
+import mysql.connector
+
+connection = mysql.connector.connect(user="root", database="ALX_prodev", autocommit=True)
+connection.cursor().execute("DELETE FROM user_data")
+connection.close()
+
+
+def stream_users():
+    yield from []
+"""
+
 BOTH = "neither returned nor printed both"
 FORMS = {
     "manager gives rows": End("10", GIVES_ROWS, PASS, ""),
@@ -105,6 +126,9 @@ FORMS = {
     "one result is printed": End("12", ASYNC.replace("SHOW", "print(users)"), WRONG, BOTH),
     "another name": End("12", ASYNC.replace("fetch_concurrently", "main").replace("SHOW", "pass"),
                         WRONG, "no async function fetch_concurrently"),
+    "a table of its own": End("11", OWN_TABLE + "connection.commit()\n" + VARIADIC, PASS, ""),
+    "a table that it keeps locked": End("11", OWN_TABLE + VARIADIC, WRONG, "held no users"),
+    "empties the table": End("1", EMPTIED, WRONG, "held no users"),
     "pool": End("3", POOL.replace("GIVE_BACK", "connection.close()"), PASS, ""),
     "pool that gets nothing back": End("3", POOL.replace("GIVE_BACK", "pass"), CRASH, "PoolError"),
     "connection in the key": End("9", CONNECTION_IN_KEY, WRONG, "ran 2 times for two equal calls"),
