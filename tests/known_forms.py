@@ -104,6 +104,16 @@ connection.execute("CREATE TABLE users (name TEXT, age TEXT)")
 connection.execute("INSERT INTO users VALUES ('Ann', NULL)")
 """
 
+FIRST_ROWS = """
+import sqlite3
+
+connection = sqlite3.connect("users.db")
+connection.execute("CREATE TABLE IF NOT EXISTS users (id INTEGER PRIMARY KEY, age INTEGER)")
+connection.execute("INSERT INTO users VALUES (1, 30)")
+connection.commit()
+connection.close()
+"""
+
 EMPTIED = """
 import mysql.connector
 
@@ -127,6 +137,7 @@ FORMS = {
     "another name": End("12", ASYNC.replace("fetch_concurrently", "main").replace("SHOW", "pass"),
                         WRONG, "no async function fetch_concurrently"),
     "a table of its own": End("11", OWN_TABLE + "connection.commit()\n" + VARIADIC, PASS, ""),
+    "a table for an empty database": End("11", FIRST_ROWS + VARIADIC, PASS, ""),
     "a table that it keeps locked": End("11", OWN_TABLE + VARIADIC, WRONG, "held no users"),
     "empties the table": End("1", EMPTIED, WRONG, "held no users"),
     "pool": End("3", POOL.replace("GIVE_BACK", "connection.close()"), PASS, ""),
