@@ -75,12 +75,6 @@ NO_ORDER = Check(
     "Without ORDER BY a server may give the rows in another order for each page.",
     ADVICE,
 )
-PARAMETERS_SQL = Check(
-    "values in SQL",
-    "values are passed as parameters, not put into the SQL text",
-    "Let the driver put the values in: execute(sql, values).",
-    ADVICE,
-)
 
 CHECKS: dict[str, dict[str, Check]] = {
     "seed": _by_name(

@@ -213,6 +213,7 @@ def servers(count: int) -> Iterator[list[Database]]:
     """Run `count` private servers.
 
     Enter it in the main thread: the servers are told to end with the thread that started them.
+    Raises RuntimeError if they do not start.
     """
     with contextlib.ExitStack() as stack:
         yield [Database(stack.enter_context(private_server(*OPTIONS))) for _ in range(count)]

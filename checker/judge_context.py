@@ -1,5 +1,7 @@
 """Exercises 10 to 12: facts, and the file users.db as the parent reads it, to results."""
 
+import re
+
 from checker.judge import Judge, unclosed
 from checker.rows import compare_rows, count
 
@@ -107,14 +109,20 @@ def _both(judge: Judge, users: list, older: list) -> None:
         judge.check("both", not difference, f"fetch_concurrently(): {difference}", line)
     else:
         printed = judge.fact("both", "printed") or ""
-        shown = [user for user in users if user[2] in printed or f"{user[1]}" in printed]
-        numbers = str(len(users)) in printed and str(len(older)) in printed
-        judge.check(
-            "both",
-            len(shown) == len(users) or numbers,
-            "it neither returned nor printed both results",
-            line,
-        )
+        said = "it neither returned nor printed both results"
+        judge.check("both", _shows_both(printed, users, older), said, line)
+
+
+def _shows_both(printed: str, users: list, older: list) -> bool:
+    """Tell whether all users are printed, the older ones twice; or else both their numbers."""
+
+    def times(user: list) -> int:
+        named = re.findall(rf"{re.escape(user[1])}(?!\d)", printed)
+        return max(printed.count(user[2]), len(named))
+
+    if all(map(times, users)):
+        return all(times(user) > 1 for user in older)
+    return all(re.search(rf"\b{len(rows)}\b", printed) for rows in (users, older))
 
 
 def _overlapping(judge: Judge, line: int | None) -> None:

@@ -95,16 +95,14 @@ def judge_ages(judge: Judge) -> bool:
         numbers = isinstance(found, list) and all(isinstance(a, int | float) for a in found)
         if not numbers:
             first = found[0] if isinstance(found, list) and found else found
-            judge.check(
-                "ages", False, f"expected numbers such as {ages[0]:g}, got {short(first)}", line
-            )
+            judge.check("ages", False, f"expected numbers, got {short(first)}", line)
         else:
             said = (
                 f"expected {len(ages)} ages, got {len(found)}"
                 if len(found) != len(ages)
                 else "not the ages of the table"
             )
-            judge.check("ages", sorted(found) == ages, said, line)
+            judge.check("ages", bool(ages) and sorted(found) == ages, said, line)
         _closed(judge, "ages done", "reading to the end")
     elif not judge.seen("ages"):
         judge.check("ages", False, "there is no generator stream_user_ages")
@@ -203,7 +201,7 @@ def _closed(judge: Judge, mark: str, what: str) -> None:
     if now is None:
         return
     line = judge.source.line_of_call("connect", "connect_to_prodev", "connect_db")
-    if at_import and "pool" not in judge.source.text:  # a pool is meant to stay
+    if at_import:
         left = count(at_import, "connection")
         said = f"importing the file opens {left}, which nothing closes"
         judge.check("closed", False, said, line)

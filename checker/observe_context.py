@@ -2,11 +2,10 @@
 
 import asyncio
 import inspect
-import re
 import sqlite3
 from pathlib import Path
 
-from checker.observe import Observer, find, finish
+from checker.observe import Observer, call, find, finish
 
 ALL = "SELECT * FROM users"
 OLDER = "SELECT * FROM users WHERE age > ?"
@@ -28,14 +27,14 @@ def connection(observer: Observer, file: Path) -> None:
     if manager is None:
         return
     kept = {}
-    with observer.step("rows") as fact, call(manager, {DATABASE: "users.db"}) as given:
+    # Some give it the query, too, and get the rows.
+    values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
+    with observer.step("rows") as fact, call(manager, values, _other) as given:
         kept["given"] = given
-        fact["kind"] = _kind(given)
-        fact["value"] = _query(given, ALL)
+        fact["value"] = given if isinstance(given, list | tuple) else _query(given, ALL)
     with observer.step("after") as fact:
         fact["usable"] = _still_works(kept.pop("given"))
-    with observer.step("failing") as fact, call(manager, {DATABASE: "users.db"}) as given:
-        _query(given, ALL)
+    with observer.step("failing"), call(manager, values, _other):
         raise LookupError("raised inside")
 
 
@@ -90,7 +89,7 @@ def concurrent(observer: Observer, file: Path) -> None:
     older = find(
         module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async
     )
-    both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*|main|run\w*")
+    both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*")
     with observer.step("functions") as fact:
         fact["found"] = [
             name
@@ -118,10 +117,21 @@ def _run(function):
     """Run an async function, or a plain one that calls asyncio.run itself."""
     values = {DATABASE: "users.db", PARAMETERS: 40}
     if not inspect.iscoroutinefunction(function):
-        return call(function, values)
+        return call(function, values, _other)
+
+    async def attempt():
+        try:
+            return await call(function, values, _other)
+        except AttributeError as error:
+            if error.obj != values[DATABASE]:
+                raise
+        import aiosqlite  # the function wants a connection where others take a path
+
+        async with aiosqlite.connect(values[DATABASE]) as connection:
+            return await call(function, values | {DATABASE: connection}, _other)
 
     async def limited():
-        return await asyncio.wait_for(call(function, values), 8)
+        return await asyncio.wait_for(attempt(), 8)
 
     return asyncio.run(limited())
 
@@ -139,9 +149,9 @@ def _overlap(observer: Observer, module, everybody, older, both) -> None:
         running -= 1
         return [(1, "Ada", "ada@example.com", 50)]
 
-    for name, value in list(vars(module).items()):
-        if value is not None and (value is everybody or value is older):
-            setattr(module, name, slow)
+    ids = {id(function) for function in (everybody, older) if function is not None}
+    replaced = {name: value for name, value in vars(module).items() if id(value) in ids}
+    vars(module).update(dict.fromkeys(replaced, slow))
     try:
         with observer.step("overlap") as fact:
             try:
@@ -149,34 +159,18 @@ def _overlap(observer: Observer, module, everybody, older, both) -> None:
             finally:
                 fact |= {"calls": calls, "most": most}
     finally:
-        for name, value in list(vars(module).items()):
-            if value is slow:
-                setattr(module, name, everybody)
+        vars(module).update(replaced)
 
 
-def call(function, values: dict):
-    """Call with the values whose pattern fits a parameter; those that fit none keep their defaults."""
-    arguments, rest = {}, []
-    for parameter in inspect.signature(function).parameters.values():
-        name = parameter.name
-        pattern = next((p for p in values if re.search(p, name, re.IGNORECASE)), None)
-        if parameter.kind is parameter.VAR_POSITIONAL:
-            if not rest and PARAMETERS in values:
-                rest = values[PARAMETERS]
-        elif pattern is not None and parameter.kind is not parameter.VAR_KEYWORD:
-            arguments[name] = values[pattern]
-        elif parameter.default is parameter.empty and parameter.kind is not parameter.VAR_KEYWORD:
-            arguments[name] = MYSQL.get(name.lower(), "checked")
-    if rest:
-        return function(*arguments.values(), *(rest if isinstance(rest, tuple) else (rest,)))
-    return function(**arguments)
+def _other(name: str):
+    return MYSQL.get(name.lower(), "checked")
 
 
 def _execute(manager, sql: str, parameters):
     database = "users.db"
     if any("conn" in name.lower() for name in inspect.signature(manager).parameters):
         database = sqlite3.connect("users.db")
-    return call(manager, {QUERY: sql, DATABASE: database, PARAMETERS: parameters})
+    return call(manager, {QUERY: sql, DATABASE: database, PARAMETERS: parameters}, _other)
 
 
 def _class(module):

@@ -8,7 +8,7 @@ import runpy
 from itertools import islice
 from pathlib import Path
 
-from checker.observe import Observer, call_with, drop, find, finish, is_own
+from checker.observe import Observer, call, drop, find, finish, is_own
 
 SIZE = r"size|batch|limit|per|count|^n$|rows"
 OFFSET = r"off|start|skip|page_?num|^page$"
@@ -101,9 +101,9 @@ def ages(observer: Observer, file: Path) -> None:
             _fault(observer, lambda: finish(_without_arguments(average, generator)))
 
 
-def _values(observer: Observer, name: str, call) -> None:
+def _values(observer: Observer, name: str, read) -> None:
     with observer.step(name) as fact:
-        fact["value"] = call()
+        fact["value"] = read()
     observer.mark(f"{name} done")
 
 
@@ -115,12 +115,12 @@ def _take(result, limit: int = ENOUGH):
     return [finish(item, limit) for item in items]  # a page may be a generator, too
 
 
-def _laziness(observer: Observer, call) -> None:
+def _laziness(observer: Observer, start) -> None:
     """Enlarge the table; ask for one item, then stop reading."""
     observer.ask("grow")
     result = None
     with observer.step("first") as fact:
-        result = call()
+        result = start()
         fact["kind"] = type(result).__name__
         fact["iterator"] = hasattr(result, "__next__")
         observer.mark("before first")
@@ -136,17 +136,17 @@ def _laziness(observer: Observer, call) -> None:
     observer.mark("stopped")
 
 
-def _fault(observer: Observer, call) -> None:
+def _fault(observer: Observer, read) -> None:
     """Take the table away and see whether the caller is told."""
     observer.ask("gone")
     with observer.step("fault") as fact:
-        fact["value"] = call()
+        fact["value"] = read()
     observer.mark("fault")
 
 
 def _sized(function, size: int):
     try:
-        return call_with(function, {SIZE: size})
+        return call(function, {SIZE: size})
     except TypeError:
         if function.__code__.co_argcount:
             return function(size)
@@ -155,7 +155,7 @@ def _sized(function, size: int):
 
 def _page(function, size: int, offset: int):
     try:
-        return call_with(function, {OFFSET: offset, SIZE: size})
+        return call(function, {OFFSET: offset, SIZE: size})
     except TypeError:
         return function(size, offset)
 
@@ -164,7 +164,7 @@ def _without_arguments(average, generator):
     """Call the averager, with the stream of ages if it wants one."""
     if generator is None:
         return average()
-    return call_with(average, {r"age|stream|gen|iter|data": _Stream(generator)})
+    return call(average, {r"age|stream|gen|iter|data": _Stream(generator)})
 
 
 class _Program:

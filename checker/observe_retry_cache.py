@@ -92,7 +92,12 @@ def cache_query(observer: Observer, file: Path) -> None:
             cursor.execute(query, params)
             return cursor.fetchall()
 
-        conn = sqlite3.connect("users.db")
+        connections = []  # each call gets its own, as under @with_db_connection; none dies meanwhile
+
+        def conn():
+            connections.append(sqlite3.connect("users.db"))
+            return connections[-1]
+
         with observer.step("decorated") as fact:
             wrapped = apply(decorator, ours)
             fact |= name_of(wrapped, "ours")
@@ -100,7 +105,7 @@ def cache_query(observer: Observer, file: Path) -> None:
         def call(name: str, *args, **options) -> list | None:
             before, result = len(calls), None
             with observer.step(name) as fact:
-                result = wrapped(conn, *args, **options)
+                result = wrapped(conn(), *args, **options)
                 fact["value"], fact["calls"] = result, len(calls) - before
             return result
 
@@ -115,12 +120,14 @@ def cache_query(observer: Observer, file: Path) -> None:
         with observer.step("mutated") as fact:
             if isinstance(hit, list):
                 hit.append("changed by a caller")
-            fact["value"] = wrapped(conn, query="SELECT id, name FROM users WHERE age > 30")
+            fact["value"] = wrapped(conn(), query="SELECT id, name FROM users WHERE age > 30")
         with observer.step("stale") as fact:
-            conn.execute("UPDATE users SET email = 'changed@checker.example' WHERE age > 40")
-            conn.commit()
-            fact["value"] = wrapped(conn, query="SELECT id, email FROM users WHERE age > 40")
-        close(conn)
+            writer = conn()
+            writer.execute("UPDATE users SET email = 'changed@checker.example' WHERE age > 40")
+            writer.commit()
+            fact["value"] = wrapped(conn(), query="SELECT id, email FROM users WHERE age > 40")
+        for one in connections:
+            close(one)
     observer.mark("before demo")
     demo = find(
         module,

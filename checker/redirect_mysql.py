@@ -56,6 +56,7 @@ def _is_installed(name: str) -> bool:
 
 def _patch_connector(address, opened: list) -> None:
     from mysql.connector.abstracts import MySQLConnectionAbstract
+    from mysql.connector.pooling import MySQLConnectionPool
 
     configure = MySQLConnectionAbstract.config
 
@@ -71,6 +72,14 @@ def _patch_connector(address, opened: list) -> None:
         return configure(connection, **options)
 
     MySQLConnectionAbstract.config = config
+    queue = MySQLConnectionPool._queue_connection
+
+    def queue_closed(pool, connection):
+        # What is given back to a pool is closed, so that what stays open was never given back.
+        connection.disconnect()
+        queue(pool, connection)
+
+    MySQLConnectionPool._queue_connection = queue_closed
     import mysql.connector.optionfiles
 
     mysql.connector.optionfiles.read_option_files = lambda **options: {

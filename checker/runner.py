@@ -55,7 +55,14 @@ def check(
     wanted = sum(_wants_server(task) for task in tasks)
     reason = databases.why_no_server() if wanted else None
     count = 0 if reason else min(jobs, MAX_SERVERS, (wanted + 4) // 5)
-    with databases.servers(count) as servers, ThreadPoolExecutor(jobs) as pool:
+    sandbox.broken_off.clear()
+    with contextlib.ExitStack() as stack:
+        servers = []
+        try:
+            servers = stack.enter_context(databases.servers(count))
+        except (OSError, RuntimeError) as error:
+            reason = f"the private server does not start: {str(error).strip()[-300:]}"
+        pool = stack.enter_context(ThreadPoolExecutor(jobs))
         free: queue.Queue = queue.Queue()
         for server in servers:
             free.put(server)

@@ -31,8 +31,12 @@ def plain_users() -> list[tuple[str, str, int]]:
 
 
 def make_users_db(path: Path) -> None:
-    """Make the SQLite file of the decorator and context manager exercises."""
-    with contextlib.closing(sqlite3.connect(path)) as connection:
+    """Make the SQLite file of the decorator and context manager exercises, or make it as it was."""
+    with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection:
+        for kind, name in connection.execute(
+            "SELECT type, name FROM sqlite_master WHERE name IN ('users', 'user_data')"
+        ).fetchall():
+            connection.execute(f"DROP {kind} {name}")
         connection.execute(
             "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
         )
@@ -46,14 +50,15 @@ def make_users_db(path: Path) -> None:
 
 
 def read_sqlite(path: Path, table: str) -> list[list]:
-    """What is committed in a table of the file; nothing if there is no such table."""
+    """The users committed in a table of the file; nothing if there is none of these columns."""
     if not path.is_file():
         return []
     try:
         with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection:
-            return [list(row) for row in connection.execute(f"SELECT * FROM {table} LIMIT 2000")]
+            rows = connection.execute(f"SELECT * FROM {table} LIMIT 2000").fetchall()
     except sqlite3.Error:
         return []
+    return [list(row) for row in rows if len(row) == 4 and isinstance(row[3], int | float)]
 
 
 def csv_text(header: list[str]) -> str:

@@ -11,6 +11,7 @@ import contextlib
 import os
 import random
 import shutil
+import signal
 import socket
 import subprocess
 import tempfile
@@ -38,8 +39,13 @@ class Server:
 
     def start(self) -> None:
         """Start the server and wait until it answers. Raises RuntimeError if it does not."""
-        self.launch(*self.command)
-        self.wait_until(self.answers)
+        try:
+            self.launch(*self.command)
+            self.wait_until(self.answers)
+        except BaseException:  # Ctrl-C too: told to end while it starts, it may stay for ever
+            if self.process is not None:
+                self.kill()
+            raise
 
     def launch(self, *command: str, **options) -> None:
         """Start the command as it is, with these options of Popen, and do not wait."""
@@ -166,7 +172,7 @@ def _user_options() -> list[str]:
 
 
 def make_data_folder(daemon: str, data: Path, user_options: list[str], **options) -> None:
-    """Make the data folder of a new server; `options` are those of subprocess.run."""
+    """Make the data folder of a new server; `options` are those of Popen."""
     if install := find_binary("mariadb-install-db"):
         command = [
             install,
@@ -186,9 +192,16 @@ def make_data_folder(daemon: str, data: Path, user_options: list[str], **options
             f"--tmpdir={data.parent}",
             "--initialize-insecure",
         ]
-    result = subprocess.run(command, capture_output=True, text=True, check=False, **options)
-    if result.returncode:
-        raise RuntimeError(f"{command[0]} failed:\n{result.stdout}{result.stderr}")
+    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    with subprocess.Popen(command, start_new_session=True, **pipe, **options) as process:
+        try:
+            said, _ = process.communicate()
+        except BaseException:  # Ctrl-C too: the script's own child would go on filling the folder
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            raise
+    if process.returncode:
+        raise RuntimeError(f"{command[0]} failed:\n{said}")
 
 
 def free_ports(count: int) -> list[int]:

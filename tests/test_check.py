@@ -13,6 +13,7 @@ from xml.etree import ElementTree as ET
 import pytest
 from conftest import ROOT, run_python
 from known_ends import ENDS
+from known_forms import FORMS
 from known_wrong import KNOWN_WRONG, Wrong
 
 from checker import databases, judge, runner, sandbox
@@ -30,6 +31,8 @@ TOPICS = frozenset(exercise.topic for exercise in EXERCISES)
 EVERYWHERE_THE_SAME = [
     w for w in KNOWN_WRONG if w.check in ("demo", "import") and w.exercise not in "15"
 ]
+ENDS_AND_FORMS = ENDS | FORMS
+JOBS = 4  # more than many machines have cores: much of a check is waiting
 QUICK = [wrong for wrong in KNOWN_WRONG if wrong not in EVERYWHERE_THE_SAME]
 
 
@@ -76,7 +79,7 @@ def check_known(known: list[Wrong], folder: Path) -> dict[tuple[str, str], Verdi
     """The verdicts on known-wrong answers, checked side by side."""
     answers = [changed(wrong, folder / str(number)) for number, wrong in enumerate(known)]
     tasks = [Task(a, BY_NUMBER[w.exercise]) for a, w in zip(answers, known, strict=True)]
-    return {(w.exercise, w.check): v for w, v in zip(known, check(tasks), strict=True)}
+    return {(w.exercise, w.check): v for w, v in zip(known, check(tasks, jobs=JOBS), strict=True)}
 
 
 @pytest.fixture(scope="module")
@@ -127,7 +130,7 @@ def right_verdicts() -> dict[tuple[str, str], Verdict]:
         for root in (PLAIN, OTHER)
         for exercise in EXERCISES
     ]
-    found = zip(tasks, check(tasks), strict=True)
+    found = zip(tasks, check(tasks, jobs=JOBS), strict=True)
     return {(task.answer.name, task.exercise.number): verdict for task, verdict in found}
 
 
@@ -151,17 +154,17 @@ def end_verdicts(tmp_path_factory) -> dict[str, Verdict]:
     folder = tmp_path_factory.mktemp("ends")
     requirements = {"requirements.txt": "no_such_package_anywhere==1.0\n"}
     tasks = []
-    for name, end in ENDS.items():
+    for name, end in ENDS_AND_FORMS.items():
         answer = write(folder / name.replace(" ", "-"), {end.exercise: end.text, **requirements})
         tasks.append(Task(answer, BY_NUMBER[end.exercise]))
-    return dict(zip(ENDS, check(tasks), strict=True))
+    return dict(zip(ENDS_AND_FORMS, check(tasks, jobs=JOBS), strict=True))
 
 
-@pytest.mark.parametrize("name", ENDS)
-def test_each_way_to_end_has_its_verdict(name, end_verdicts):
-    found = end_verdicts[name]
-    assert found.verdict == ENDS[name].verdict, found.said
-    assert ENDS[name].said in found.said
+@pytest.mark.parametrize("name", ENDS_AND_FORMS)
+def test_each_way_to_end_and_each_form_has_its_verdict(name, end_verdicts):
+    found, expected = end_verdicts[name], ENDS_AND_FORMS[name]
+    assert found.verdict == expected.verdict, found.said
+    assert expected.said in found.said
 
 
 def test_a_hanging_answer_costs_its_time_limit_only(tmp_path):
@@ -208,7 +211,7 @@ def running(word: str) -> list[str]:
     found = []
     for path in Path("/proc").glob("[0-9]*/cmdline"):
         try:
-            found += [path.parent.name] if word.encode() in path.read_bytes().split(b"\0") else []
+            found += [path.parent.name] if word.encode() in path.read_bytes() else []
         except OSError:
             continue
     return found
@@ -220,6 +223,23 @@ def test_without_a_server_the_exercises_that_want_one_are_skipped(monkeypatch):
     stream, log = check([Task(plain, BY_NUMBER["1"]), Task(plain, BY_NUMBER["5"])])
     assert (stream.verdict, stream.said) == (judge.SKIPPED, "no mariadbd on this machine")
     assert log.verdict == judge.PASS
+
+
+def test_a_server_that_does_not_start_is_a_reason_to_skip(monkeypatch):
+    monkeypatch.setattr(databases, "OPTIONS", ("--no-such-option",))
+    verdict = verdict_on("1", Answer(PLAIN, "plain", TOPICS))
+    assert verdict.verdict == judge.SKIPPED
+    assert "does not start" in verdict.said
+    assert "no-such-option" in verdict.said
+
+
+def test_a_folder_that_the_answer_locked_is_removed(tmp_path, monkeypatch):
+    monkeypatch.setattr(sandbox.tempfile, "tempdir", str(tmp_path))
+    with sandbox.scratch() as folder:
+        (folder / "locked" / "inner").mkdir(parents=True)
+        (folder / "locked" / "elsewhere").symlink_to(tmp_path)
+        (folder / "locked").chmod(0)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_fault_of_the_checker_is_told_as_its_own(monkeypatch):
@@ -347,7 +367,10 @@ def test_what_there_is_not_is_exit_status_2(arguments, capsys):
     assert capsys.readouterr().err.startswith("check.py: no ")
 
 
-def test_ended_from_outside_it_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize(
+    "moment", ["prodev-*/data/mysql", "prodev-*/server.log", "check-*/mysql.sock"]
+)
+def test_ended_from_outside_it_leaves_nothing_behind(tmp_path, moment):
     text = "import threading\nthreading.Event().wait()\n"
     write(tmp_path / "a", {"1": text})
     checking = subprocess.Popen(
@@ -356,11 +379,12 @@ def test_ended_from_outside_it_leaves_nothing_behind(tmp_path):
         stdout=subprocess.DEVNULL,
     )
     deadline = time.monotonic() + 30
-    while not list(tmp_path.glob("check-*/mysql.sock")) and time.monotonic() < deadline:
+    while not list(tmp_path.glob(moment)) and time.monotonic() < deadline:
         time.sleep(0.05)
     checking.send_signal(signal.SIGTERM)
-    assert checking.wait(30) == 143
+    assert checking.wait(15) == 143  # before the answer's time is up
     assert [path.name for path in tmp_path.iterdir()] == ["a"]
+    assert not running(str(tmp_path))
 
 
 def test_the_program_runs_from_anywhere(tmp_path):
