@@ -248,6 +248,7 @@ print(len(cache.query_cache), resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 """
 
 
+@pytest.mark.slow
 def test_memory_does_not_grow_with_the_number_of_distinct_queries(users_db, tmp_path):
     """Were they all kept, the 100,000 would take 300 MB."""
     program = tmp_path / "peak_memory.py"
