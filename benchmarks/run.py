@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Measure the exercises against what one would use instead, side by side, on a server of its own.
 
-    python benchmarks/run.py            # 1,000,000 rows, 5 rounds, about 20 minutes
+    python benchmarks/run.py            # 1,000,000 rows, 5 rounds, about 6 minutes
     python benchmarks/run.py --quick    # 20,000 rows, 3 rounds, under a minute, for development
 
 Ours and the peer take turns, round by round, in one process; a ratio is that of the medians. Memory is
