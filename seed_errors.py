@@ -70,9 +70,7 @@ def explained(what: str, place: object = None, advice: str = "") -> Iterator[Non
         from mysql.connector.errors import get_mysql_exception
 
         message = " ".join(str(error.msg).split())
-        advice = advice or MYSQL_ADVICE.get(
-            _kind(error, message, what), "see README.md, Troubleshooting"
-        )
+        advice = advice or MYSQL_ADVICE.get(_kind(error, message), "see README.md, Troubleshooting")
         text = f"{what} {place or read_settings()}: {message}; {advice}"
         if type(error).__module__ == "_mysql_connector":
             explanation = get_mysql_exception(error.errno, text, error.sqlstate)
@@ -82,12 +80,12 @@ def explained(what: str, place: object = None, advice: str = "") -> Iterator[Non
         raise explanation from error
 
 
-def _kind(error: Exception, message: str, what: str) -> int:
+def _kind(error: Exception, message: str) -> int:
     """Tell the number that stands for the error where the driver's own is another, or none."""
     if "[SSL" in message:  # 2055 in pure Python
         return BAD_TLS
     if "Connection not available" in message:  # -1: lost before the statement
         return LOST
-    if error.errno == LOST and what.startswith("cannot connect"):  # in the C extension
+    if "initial communication packet" in message:  # 2013 in the C extension: not a word was said
         return SILENT
     return error.errno
