@@ -366,7 +366,7 @@ def test_load_that_lost_all_nodes_is_taken_up_again(cluster, nodes, csv_file, mo
         node.kill()
     thread.join(60)
     assert isinstance(result[0], mysql.connector.Error)
-    assert "cannot load users.csv into MySQL at" in str(result[0])
+    assert "cannot connect to MySQL at" in str(result[0])
     cluster.start()
     before = len(stored(nodes[0]))
     assert 4_000 <= before < len(wanted(csv_file))
