@@ -58,12 +58,10 @@ def read_settings() -> Settings:
     def value(name: str, default: str) -> str:
         return os.environ.get(name, from_file.get(name)) or default
 
-    def number(name: str, default: int, maximum: int, minimum: int = 1) -> int:
+    def number(name: str, default: int, maximum: int) -> int:
         text = value(name, str(default)).strip()
-        if not (text.isascii() and text.isdigit() and minimum <= int(text) <= maximum):
-            raise ValueError(
-                f"{name} is {text!r}: it must be a whole number from {minimum} to {maximum}"
-            )
+        if not (text.isascii() and text.isdigit() and 1 <= int(text) <= maximum):
+            raise ValueError(f"{name} is {text!r}: it must be a whole number from 1 to {maximum}")
         return int(text)
 
     database = value("DB_NAME", "ALX_prodev")

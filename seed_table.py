@@ -189,9 +189,8 @@ def one_load_at_a_time(connection) -> Iterator[None]:
         cursor.execute("SHOW COLUMNS FROM user_data")
         cursor.fetchall()
         for _ in range(LOAD_LOCK_SECONDS):
-            cursor.execute(
-                f"SELECT GET_LOCK({name}, 1)"
-            )  # in short waits, within the read time-out
+            # In short waits, within the read time-out.
+            cursor.execute(f"SELECT GET_LOCK({name}, 1)")
             if cursor.fetchone() == (1,):
                 break
         else:

@@ -76,6 +76,24 @@ NO_ORDER = Check(
     ADVICE,
 )
 
+BLOCK_ENDS = (
+    Check(
+        "closed",
+        "the connection is closed after the block",
+        "Which method runs at the end of the block, and what does it close?",
+    ),
+    Check(
+        "closed on error",
+        "the connection is closed if the block fails, too",
+        "Does __exit__ do the same when it is given an exception?",
+    ),
+    Check(
+        "raises",
+        "an error in the block reaches the caller",
+        "What does the return value of __exit__ mean?",
+    ),
+)
+
 CHECKS: dict[str, dict[str, Check]] = {
     "seed": _by_name(
         Check("database", "the database ALX_prodev exists afterwards",
@@ -221,12 +239,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     "10": _by_name(
         Check("rows", "the with block can query the users",
               "What does __enter__ return?"),
-        Check("closed", "the connection is closed after the block",
-              "Which method runs at the end of the block, and what does it close?"),
-        Check("closed on error", "the connection is closed if the block fails, too",
-              "Does __exit__ do the same when it is given an exception?"),
-        Check("raises", "an error in the block reaches the caller",
-              "What does the return value of __exit__ mean?"),
+        *BLOCK_ENDS,
         DEMO, AT_IMPORT,
     ),
     "11": _by_name(
@@ -236,12 +249,7 @@ CHECKS: dict[str, dict[str, Check]] = {
               "Is the value that the caller gives the one that reaches execute()?"),
         Check("quote", "a value with a quote in it is found",
               "Let the driver put the values in; never format them into the SQL."),
-        Check("closed", "the connection is closed after the block",
-              "Which method runs at the end of the block, and what does it close?"),
-        Check("closed on error", "the connection is closed if the block fails, too",
-              "Does __exit__ do the same when it is given an exception?"),
-        Check("raises", "an error in the block reaches the caller",
-              "What does the return value of __exit__ mean?"),
+        *BLOCK_ENDS,
         Check("bad query", "a query that fails raises its error",
               "If execute() fails in __enter__, the block must not run as if there were rows."),
         Check("closed on bad query", "a query that fails leaves no connection open",
