@@ -117,6 +117,8 @@ def main() -> None:
         print(unpack(parser.parse_args().server))
     except (CannotUnpack, OSError) as error:
         sys.exit(f"{parser.prog}: {error}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":
