@@ -6,9 +6,9 @@ import statistics
 import time
 
 import cases
-from galera_cluster import Node, missing, private_cluster
 
 import seed
+from servers.galera import Node, missing, private_cluster
 
 KILLS = 10
 FEWEST_ROWS = 100_000  # fewer are all on their way before a node can be killed

@@ -29,16 +29,14 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import NamedTuple
 
+import cases  # before seed and servers: it makes them importable
+import cluster
+from tqdm import tqdm
+
+import seed
+from servers import private_server
+
 HERE = Path(__file__).resolve().parent
-sys.path.append(str(HERE.parent / "tests"))  # where the private server is
-
-import cases  # noqa: E402, before seed: it makes seed importable
-import cluster  # noqa: E402
-import mariadb_server  # noqa: E402
-from tqdm import tqdm  # noqa: E402
-
-import seed  # noqa: E402
-
 SERVER_OPTIONS = ("--innodb-buffer-pool-size=1G", "--local-infile=1")
 
 
@@ -485,7 +483,7 @@ def main() -> None:
     rounds = arguments.rounds or (3 if arguments.quick else 5)
     with (
         tempfile.TemporaryDirectory(prefix="prodev-bench-") as folder,
-        mariadb_server.private_server(*SERVER_OPTIONS) as server,
+        private_server(*SERVER_OPTIONS) as server,
     ):
         os.environ.update(
             DB_HOST=server.host,

@@ -1,22 +1,16 @@
-"""The private server, that of the tests: tables, faults, and what is stored after an answer ran.
+"""The private server: tables, faults, and what is stored after an answer ran.
 
 The parent alone knows what is in it, changes it when the child asks, and reads it itself.
 """
 
 import contextlib
 import re
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
-ROOT = Path(__file__).resolve().parent.parent
-sys.path.append(str(ROOT / "tests"))  # the tests' server, which stands once
-
-from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa: E402, needs the path
-
-from checker.users import STRANGER, plain_users, small_users  # noqa: E402
+from checker.users import STRANGER, plain_users, small_users
+from servers import Server, find_program, private_server, why_no_program
 
 DATABASE = "ALX_prodev"
 SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
@@ -199,8 +193,8 @@ def _text(value) -> str:
 
 def why_no_server() -> str | None:
     """The reason why there can be no server here; None if there can."""
-    if find_binary(*DAEMONS) is None:
-        return f"no {' or '.join(DAEMONS)} on this machine (Debian: mariadb-server-core)"
+    if find_program() is None:
+        return f"{why_no_program()}, or install mariadb-server-core"
     try:
         import mysql.connector  # noqa: F401, asked for only here
     except ImportError:

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import functools
 import io
 import os
 import shutil
@@ -23,11 +24,10 @@ import pytest
 ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the project is scripts, not an installed package
 
-from mariadb_server import DAEMONS, Server, find_binary, private_server  # noqa: E402, needs the path
-
-import seed  # noqa: E402
+import seed  # noqa: E402, needs the path
 import seed_embedded  # noqa: E402
 import seed_users_db  # noqa: E402
+from servers import Server, find_program, private_server, why_no_program  # noqa: E402
 
 NOT_OF_THE_REPOSITORY = shutil.ignore_patterns(
     ".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())
@@ -38,9 +38,41 @@ SETTINGS = (
 )
 
 
-def pytest_configure():
+def pytest_addoption(parser):
+    parser.addoption(
+        "--server",
+        metavar="KIND",
+        help="the server that the tests run on: mariadb or mysql, with a version if need be:"
+        " mariadb-11.8. By default what is installed, else what servers.unpack fetched,"
+        " MariaDB before MySQL.",
+    )
+
+
+def pytest_configure(config):
+    name = config.getoption("server")
+    if name and find_program(name) is None:
+        raise pytest.UsageError(why_no_program(name))
     # Ended from outside, pytest shall stop its server and remove its files as at any other end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
+
+
+def pytest_report_header(config):
+    name = config.getoption("server")
+    return f"server: {find_program(name) or why_no_program(name)}"
+
+
+def pytest_collection_modifyitems(config, items):
+    """Leave out the tests of another kind of server: they are no tests of this one."""
+    program = find_program(config.getoption("server"))
+    others = [
+        item
+        for item in items
+        for mark in item.iter_markers("server")
+        if program and program.kind not in mark.args
+    ]
+    if others:
+        config.hook.pytest_deselected(items=others)
+        items[:] = [item for item in items if item not in others]
 
 
 # ---------------------------------------------------------------- the engines
@@ -106,24 +138,19 @@ def _credentials(server: Server) -> dict:
 
 
 @pytest.fixture(scope="session")
-def mysql_server() -> Iterator[Server]:
-    """A server of the suite's own, or the one that TEST_DB_HOST and its like name on purpose."""
-    if host := os.environ.get("TEST_DB_HOST"):
-        yield Server(
-            host,
-            int(os.environ.get("TEST_DB_PORT", "3306")),
-            os.environ.get("TEST_DB_USER", "root"),
-            os.environ.get("TEST_DB_PASSWORD", ""),
-        )
-        return
-    if find_binary(*DAEMONS) is None:
-        lacks_server()
-    with private_server() as server:
+def new_server(pytestconfig) -> Callable[..., contextlib.AbstractContextManager[Server]]:
+    """private_server() of the kind that the tests run on."""
+    name = pytestconfig.getoption("server")
+    if find_program(name) is None:
+        lacks(f"needs a server: {why_no_program(name)}")
+    return functools.partial(private_server, kind=name)
+
+
+@pytest.fixture(scope="session")
+def mysql_server(new_server) -> Iterator[Server]:
+    """A server of the suite's own, for all tests."""
+    with new_server() as server:
         yield server
-
-
-def lacks_server() -> None:
-    lacks(f"needs a server: no {' or '.join(DAEMONS)} here, and TEST_DB_HOST is not set")
 
 
 def lacks(reason: str) -> None:
@@ -174,11 +201,16 @@ def mysql_engine(monkeypatch, mysql_server) -> Iterator[Engine]:
 
 
 @pytest.fixture(scope="module")
-def fragile_server() -> Iterator[Server]:
+def fragile_server(new_server) -> Iterator[Server]:
     """A server that tests may kill, and whose settings they may change."""
-    if find_binary(*DAEMONS) is None:
-        lacks_server()
-    with private_server("--loose-skip-ssl") as server:  # a proxy can read what is sent
+    with new_server() as server:
+        yield server
+
+
+@pytest.fixture(scope="module")
+def plaintext_server(new_server) -> Iterator[Server]:
+    """A server without TLS, for a proxy that reads what is sent."""
+    with new_server(plaintext=True) as server:
         yield server
 
 

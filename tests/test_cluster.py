@@ -10,13 +10,13 @@ from collections.abc import Iterator
 import mysql.connector
 import pytest
 from conftest import csv_text, lacks, make_table, wait_until
-from galera_cluster import Cluster, missing, private_cluster
 from tcp_proxy import Proxy
 from test_faults_reading import STREAMS, every_stream
 
 import seed
 import seed_mysql
 import seed_settings
+from servers.galera import Cluster, missing, private_cluster
 
 pytestmark = pytest.mark.cluster
 

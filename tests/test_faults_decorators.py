@@ -15,7 +15,6 @@ from typing import NamedTuple
 import mysql.connector
 import pytest
 from conftest import _open_handles
-from mariadb_server import private_server
 
 import seed
 
@@ -467,14 +466,14 @@ def test_rollback_on_a_dead_connection_is_a_note_on_the_error_that_came_first(
 
 @pytest.mark.parametrize("use_pure", [False, True], ids=["C extension", "pure Python"])
 def test_commit_on_a_server_that_was_killed_gives_its_own_error_and_the_rollback_is_a_note(
-    stack, use_pure
+    stack, new_server, use_pure
 ):
     def write(conn):
         cursor.execute("INSERT INTO bank.accounts VALUES (1)")
         server.kill()
         return "what no caller may ever get"
 
-    with private_server() as server:
+    with new_server() as server:
         credentials = {"user": server.user, "password": server.password, "use_pure": use_pure}
         with contextlib.closing(
             mysql.connector.connect(

@@ -156,6 +156,12 @@ ALWAYS = {"in the middle", "in COMMIT"}
 
 
 @pytest.fixture(scope="module")
+def fragile_server(plaintext_server):
+    """The server whose traffic a proxy can read, and whose bytes it can count."""
+    return plaintext_server
+
+
+@pytest.fixture(scope="module")
 def bytes_sent(fragile_server, big_file, tmp_path_factory):
     """The bytes that an undisturbed load sends to the server, measured once."""
     sent = []

@@ -12,7 +12,6 @@ import mysql.connector
 import pytest
 import trustme
 from conftest import ROOT, run_python, wait_until
-from mariadb_server import private_server
 from tcp_proxy import Proxy
 
 import seed
@@ -385,7 +384,7 @@ REFUSED = r"cannot connect to .*check DB_SSL_CA"
 
 
 @pytest.fixture(scope="module")
-def tls(tmp_path_factory):
+def tls(new_server, tmp_path_factory):
     """A server with a certificate for localhost, and a folder with its authority and another one."""
     folder = tmp_path_factory.mktemp("tls")
     authority, other = trustme.CA(), trustme.CA()
@@ -394,7 +393,7 @@ def tls(tmp_path_factory):
     other.cert_pem.write_to_path(folder / "other.pem")
     certificate.private_key_pem.write_to_path(folder / "key.pem")
     certificate.cert_chain_pems[0].write_to_path(folder / "cert.pem")
-    with private_server(
+    with new_server(
         f"--ssl-cert={folder / 'cert.pem'}", f"--ssl-key={folder / 'key.pem'}"
     ) as server:
         yield server, folder

@@ -1,13 +1,14 @@
 """A private MariaDB or MySQL server in a temporary folder, for the tests and for whoever needs one.
 
     with private_server() as server:
-        ...  # server.host, server.port, server.user, server.password
+        ...  # server.host, server.port, server.socket, server.user, server.password, server.kind
 
-Only the binaries are needed, no service: Debian has them in mariadb-server-core and
-mariadb-client-core.
+Only the programs are needed, no service: see servers.programs.
 """
 
+import atexit
 import contextlib
+import functools
 import os
 import random
 import shutil
@@ -15,33 +16,49 @@ import signal
 import socket
 import subprocess
 import tempfile
-import time
+import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
+from time import monotonic, sleep  # these very functions, since tests replace time.sleep
+
+from servers.programs import Program, find_program, find_tool, why_no_program
 
 USER, PASSWORD = "learner", 's3cret: it\'s #1 "é" ${HOME}'
 START_SECONDS = 60
 SERVER_PORTS = 15_000, 32_000
-DAEMONS = ("mariadbd", "mysqld")
-SYSTEM_FOLDERS = os.pathsep.join(("/usr/sbin", "/usr/local/sbin", "/usr/libexec"))
+NO_TLS = {"mariadb": "--skip-ssl", "mysql": "--tls-version="}
+BOOTSTRAP = (
+    "mariadb_system_tables.sql",
+    "mariadb_performance_tables.sql",
+    "mariadb_system_tables_data.sql",
+)
 
 
 @dataclass
 class Server:
+    program: Program
     host: str
     port: int
+    socket: Path
     user: str = USER
     password: str = field(default=PASSWORD, repr=False)
-    socket: Path | None = None
     process: subprocess.Popen | None = None
     command: list[str] = field(default_factory=list, repr=False)
 
+    @property
+    def kind(self) -> str:
+        return self.program.kind
+
+    @property
+    def version(self) -> str:
+        return self.program.version
+
     def start(self) -> None:
-        """Start the server and wait until it answers. Raises RuntimeError if it does not."""
+        """Start the server and wait until it is ready. Raises RuntimeError if it does not get ready."""
         try:
             self.launch(*self.command)
-            self.wait_until(self.answers)
+            self.wait_until(self.is_ready)
         except BaseException:  # Ctrl-C too: told to end while it starts, it may stay for ever
             if self.process is not None:
                 self.kill()
@@ -54,19 +71,42 @@ class Server:
 
     def wait_until(self, ready: Callable[[], bool]) -> None:
         """Wait for `ready()`; kill the server and raise RuntimeError if that never comes."""
-        deadline = time.monotonic() + START_SECONDS
-        while time.monotonic() < deadline and self.process.poll() is None:
+        deadline = monotonic() + START_SECONDS
+        while monotonic() < deadline and self.process.poll() is None:
             if ready():
                 return
-            time.sleep(0.02)
+            sleep(0.02)
         self.kill()
         log = self.log.read_text(errors="replace")
         raise RuntimeError(f"the server at port {self.port} did not get ready:\n{log}")
 
-    def answers(self) -> bool:
-        with contextlib.suppress(OSError), socket.create_connection((self.host, self.port), 1):
-            return True
-        return False
+    def is_ready(self) -> bool:
+        """Tell whether our user can log in, both by the socket and by TCP."""
+        # By the socket first: then MySQL knows the password, and takes it by TCP without TLS, too.
+        return (
+            self.socket.exists()
+            and self.takes_login(unix_socket=str(self.socket))
+            and self.takes_login(host=self.host, port=self.port)
+        )
+
+    def takes_login(self, **address) -> bool:
+        # Not at the top: the checker says by itself if the driver is missing. Not by connect(), which
+        # tests replace.
+        from mysql.connector import Error
+        from mysql.connector.connection import MySQLConnection
+
+        try:
+            MySQLConnection(
+                user=self.user,
+                password=self.password,
+                charset="utf8mb4",
+                collation="utf8mb4_general_ci",
+                connection_timeout=5,
+                **address,
+            ).close()
+        except (Error, OSError):
+            return False
+        return True
 
     @property
     def log(self) -> Path:
@@ -86,33 +126,56 @@ class Server:
                 self.kill()
 
 
-def find_binary(*names: str) -> str | None:
-    """Find the first of these programs on the PATH, or where systems keep their servers."""
-    path = os.environ.get("PATH", os.defpath) + os.pathsep + SYSTEM_FOLDERS
-    return next(filter(None, (shutil.which(name, path=path) for name in names)), None)
-
-
 @contextlib.contextmanager
-def private_server(*options: str) -> Iterator[Server]:
+def private_server(
+    *options: str, kind: str | None = None, plaintext: bool = False
+) -> Iterator[Server]:
     """Run a server with an empty data folder; stop it and remove the folder afterwards.
 
-    `options` go to the server as they are. Raises FileNotFoundError where no server is installed.
+    `kind` is "mariadb" or "mysql", with a version if need be ("mariadb-11.8"); None is any. `options`
+    go to the server as they are; one that not every kind knows needs the prefix --loose-. TLS is as that
+    server has it by default; `plaintext` turns it off. Raises FileNotFoundError if there is no such
+    server, RuntimeError with its log if it does not start.
     """
-    daemon = find_binary(*DAEMONS)
-    if daemon is None:
-        raise FileNotFoundError(f"no {' or '.join(DAEMONS)} on this machine")
+    program = find_program(kind)
+    if program is None:
+        raise FileNotFoundError(why_no_program(kind))
     with server_folder() as folder:
-        user_options = _user_options()
-        make_data_folder(daemon, folder / "data", user_options)
-        server = Server("127.0.0.1", *free_ports(1), socket=folder / "server.sock")
+        shutil.copytree(_new_data(program), folder / "data")
+        server = Server(program, "127.0.0.1", *free_ports(1), folder / "server.sock")
         server.command = server_command(
-            daemon, server, *user_options, f"--init-file={make_init_file(folder)}", *options
+            server,
+            *_user_options(),
+            f"--init-file={make_init_file(folder)}",
+            *([NO_TLS[program.kind]] if plaintext else []),
+            *options,
         )
         server.start()
         try:
             yield server
         finally:
             server.stop()
+
+
+_one_at_a_time = threading.Lock()
+
+
+def _new_data(program: Program) -> Path:
+    """A new data folder, to copy; made once in a process, since making MySQL's takes 3 seconds."""
+    with _one_at_a_time:
+        return _make_new_data(program)
+
+
+@functools.cache
+def _make_new_data(program: Program) -> Path:
+    with contextlib.ExitStack() as stack:
+        data = stack.enter_context(server_folder()) / "data"
+        make_data_folder(program, data, _user_options())
+        (data / "auto.cnf").unlink(missing_ok=True)  # else all copies are the same server to MySQL
+        keep = stack.pop_all()
+    maker = os.getpid()
+    atexit.register(lambda: keep.close() if os.getpid() == maker else None)
+    return data
 
 
 @contextlib.contextmanager
@@ -139,13 +202,14 @@ def make_init_file(folder: Path) -> Path:
     return init_file
 
 
-def server_command(daemon: str, server: Server, *options: str) -> list[str]:
+def server_command(server: Server, *options: str) -> list[str]:
     """The command of a server whose files are all in the folder of its socket, the data in data/."""
     folder = server.socket.parent
     return [
         *_ending_with_this_process(),
-        daemon,
+        *server.program.command,
         "--no-defaults",
+        *server.program.options,
         f"--datadir={folder / 'data'}",
         f"--socket={server.socket}",
         f"--pid-file={folder / 'server.pid'}",
@@ -157,13 +221,14 @@ def server_command(daemon: str, server: Server, *options: str) -> list[str]:
         "--character-set-server=utf8mb4",
         # Nothing here has to survive a power cut, so do not wait for the disk.
         "--innodb-flush-log-at-trx-commit=2",
+        "--sync-binlog=0",
         *options,
     ]
 
 
 def _ending_with_this_process() -> list[str]:
     """The words before a command that end it even if this process is killed, where the system can."""
-    setpriv = find_binary("setpriv")  # of util-linux
+    setpriv = find_tool("setpriv")  # of util-linux
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
@@ -171,31 +236,29 @@ def _user_options() -> list[str]:
     return ["--user=root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 
 
-def make_data_folder(daemon: str, data: Path, user_options: list[str], **options) -> None:
+def make_data_folder(program: Program, data: Path, user_options: list[str], **options) -> None:
     """Make the data folder of a new server; `options` are those of Popen."""
-    if install := find_binary("mariadb-install-db"):
-        command = [
-            install,
-            "--no-defaults",
-            *user_options,
-            f"--datadir={data}",
-            f"--tmpdir={data.parent}",
-            "--auth-root-authentication-method=normal",
-            "--skip-test-db",
-        ]
+    folders = [f"--datadir={data}", f"--tmpdir={data.parent}"]
+    install = find_tool("mariadb-install-db")
+    statements = ""
+    if program.kind == "mariadb" and not program.root and install:
+        command = [install, "--no-defaults", *user_options, *folders]
+        command += ["--auth-root-authentication-method=normal", "--skip-test-db"]
     else:
-        command = [
-            daemon,
-            "--no-defaults",
-            *user_options,
-            f"--datadir={data}",
-            f"--tmpdir={data.parent}",
-            "--initialize-insecure",
-        ]
-    pipe = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
-    with subprocess.Popen(command, start_new_session=True, **pipe, **options) as process:
+        command = [*program.command, "--no-defaults", *program.options, *user_options, *folders]
+        if program.kind == "mysql":
+            command += ["--initialize-insecure"]
+        else:  # what mariadb-install-db does; that script knows only the installed server
+            command += ["--bootstrap"]
+            (data / "mysql").mkdir(parents=True)
+            scripts = ((program.share / name).read_text(encoding="utf-8") for name in BOOTSTRAP)
+            statements = "\n".join(("use mysql;", "SET @auth_root_socket=NULL;", *scripts))
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.STDOUT}
+    with subprocess.Popen(
+        command, start_new_session=True, encoding="utf-8", errors="replace", **pipes, **options
+    ) as process:
         try:
-            said, _ = process.communicate()
+            said, _ = process.communicate(statements)
         except BaseException:  # Ctrl-C too: the script's own child would go on filling the folder
             os.killpg(process.pid, signal.SIGKILL)
             process.communicate()

@@ -20,18 +20,18 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import mysql.connector
-from mariadb_server import (
+
+from servers.private import (
     Server,
-    find_binary,
     free_ports,
     make_data_folder,
     make_init_file,
     server_command,
     server_folder,
 )
+from servers.programs import Program, find_programs, find_tool, why_no_program
 
-DAEMON = "mariadbd"
-PROGRAMS = (DAEMON, "mariadb-install-db", "wsrep_sst_rsync", "rsync")
+TOOLS = ("mariadb-install-db", "wsrep_sst_rsync", "rsync")
 PROVIDERS = ("/usr/lib/galera/libgalera_smm.so", "/usr/lib64/galera-4/libgalera_smm.so")
 # rsync's daemon cannot read what only root may, so no node runs as root.
 UNPRIVILEGED = ("mysql", "nobody")
@@ -54,8 +54,10 @@ def missing() -> str | None:
     """Say why no cluster can be started here, or None."""
     if _provider() is None:
         return f"needs Galera: no {Path(PROVIDERS[0]).name} here (Debian: galera-4)"
-    absent = [name for name in PROGRAMS if find_binary(name) is None]
-    return f"needs a server with Galera: no {', '.join(absent)} here" if absent else None
+    absent = [name for name in TOOLS if find_tool(name) is None]
+    if absent:
+        return f"needs a server with Galera: no {', '.join(absent)} here"
+    return None if _program() else why_no_program("mariadb")
 
 
 @dataclass
@@ -203,9 +205,9 @@ def private_cluster(nodes: int = 3, *options: str) -> Iterator[Cluster]:
         members = ",".join(f"127.0.0.1:{group}" for _, group, _, _ in ports)
         for number, (port, *others) in enumerate(ports, 1):
             path = folder / f"node{number}" / "server.sock"
-            node = Node("127.0.0.1", port, socket=path, launcher=launcher, identity=identity)
+            node = Node(_program(), "127.0.0.1", port, path, launcher=launcher, identity=identity)
             galera = _galera_options(f"node{number}", members, *others)
-            node.command = server_command(find_binary(DAEMON), node, *galera, *options)
+            node.command = server_command(node, *galera, *options)
             cluster.nodes.append(node)
         try:
             _make_data(cluster.nodes, folder, identity)
@@ -226,7 +228,7 @@ def _make_data(nodes: list[Node], folder: Path, identity: dict) -> None:
     if identity:
         for path in (folder, init_file, *(node.data.parent for node in nodes)):
             os.chown(path, identity["user"], identity["group"])
-    make_data_folder(find_binary(DAEMON), first.data, [], **identity)
+    make_data_folder(first.program, first.data, [], **identity)
     first.start("--wsrep-new-cluster", f"--init-file={init_file}")
     first.stop()
     (first.data / "galera.cache").unlink()
@@ -251,6 +253,11 @@ def _galera_options(name: str, members: str, group: int, increments: int, files:
         "--wsrep-sst-method=rsync",
         f"--wsrep-sst-receive-address=127.0.0.1:{files}",
     ]
+
+
+def _program() -> Program | None:
+    """The installed MariaDB, which alone has Galera's scripts."""
+    return next((p for p in find_programs() if p.kind == "mariadb" and not p.root), None)
 
 
 def _provider() -> str | None:
