@@ -7,17 +7,8 @@
 `python check.py --help` tells the rest; how it works stands in checker/.
 """
 
-import sys
-
 import seed
 from checker.cli import main
 
-
-def run() -> None:
-    status = main()
-    sys.stdout.flush()
-    sys.exit(status)
-
-
 if __name__ == "__main__":
-    seed.run_script(run)
+    seed.run_script(main)

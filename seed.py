@@ -3,71 +3,19 @@
 
     python seed.py [FILE.csv]
 
-On the server that DB_HOST names, in the environment or in .env beside this file; without DB_HOST, in
-a SQLite file beside this one. A second run adds nothing. How each part works stands in the modules
-beside this one, named after what they do; the scripts need this one only.
+It uses the server that DB_HOST names, in the environment or in .env beside this file; without DB_HOST,
+a SQLite file beside this one. A second run adds nothing. The functions stand in `seed_parts/`, whose
+`__init__.py` lists them.
 """
 
 import argparse
+from contextlib import closing
 
-from seed_cache import QueryCache, find_read
-from seed_connection import open_reader
-from seed_csv import find_csv
-from seed_data_state import data_state, is_keepable
-from seed_engine import connect_db, connect_to_prodev, create_database
-from seed_load import LoadCounts, insert_data, reject_path
-from seed_retry import attempts, clean_up, closing, closing_async, is_transient
-from seed_script import (
-    callable_module,
-    ensure_log_handler,
-    find_connection,
-    find_sql,
-    import_script,
-    require_connection,
-    require_plain_function,
-    run_script,
-    whole_numbers,
-)
-from seed_settings import read_settings
-from seed_stream import age_blocks, user_blocks
-from seed_table import create_table
-from seed_users_db import users_db
-
-__all__ = [
-    # the course's own five
-    "connect_db",
-    "connect_to_prodev",
-    "create_database",
-    "create_table",
-    "insert_data",
-    "LoadCounts",
-    # reading user_data
-    "age_blocks",
-    "open_reader",
-    "user_blocks",
-    # users.db, and when a cached query is still fresh
-    "QueryCache",
-    "data_state",
-    "find_read",
-    "is_keepable",
-    "users_db",
-    # failing well
-    "attempts",
-    "clean_up",
-    "closing",
-    "closing_async",
-    "is_transient",
-    # around a script and a call
-    "callable_module",
-    "ensure_log_handler",
-    "find_connection",
-    "find_sql",
-    "import_script",
-    "require_connection",
-    "require_plain_function",
-    "run_script",
-    "whole_numbers",
-]
+from seed_parts import *  # what the scripts call
+from seed_parts import __all__  # noqa: F401, so that `from seed import *` gives just that
+from seed_parts.csv_users import find_csv
+from seed_parts.load import reject_path
+from seed_parts.settings import read_settings
 
 
 def main() -> None:

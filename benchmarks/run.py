@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
-"""Measure the exercises against what one would use instead, side by side, on a server of its own.
+"""Compare the exercises with the usual alternatives, side by side, on a private server.
 
     python benchmarks/run.py            # 1,000,000 rows, 5 rounds, about 6 minutes
     python benchmarks/run.py --quick    # 20,000 rows, 3 rounds, under a minute, for development
 
-Ours and the peer take turns, round by round, in one process; a ratio is that of the medians. Memory is
-the peak of a whole process. Writes results.json, memory.png, time.png and pages.png into --output.
+Ours and the alternative take turns, round by round, in one process; a ratio compares the medians.
+Memory is the peak of a whole process. What is not installed is left out. Writes results.json,
+memory.png, time.png and pages.png into --output; plots.py redraws the plots from results.json.
 """
 
 import argparse
@@ -74,15 +75,16 @@ class Bench:
         try:
             our_seconds, peer_seconds = self.turns(ours, peer)
         except (ModuleNotFoundError, FileNotFoundError) as missing:
-            self.add(what, against, f"at least {target} x", f"peer missing: {missing}", None)
+            self.leave_out(what, against, missing)
             return
         ratio = peer_seconds / our_seconds
-        self.add(what, against, f"at least {target} x", f"{ratio:.2f} x", ratio >= target)
+        self.add(what, against, f"at least {target} x as fast", f"{ratio:.2f} x", ratio >= target)
 
-    def add(
-        self, what: str, against: str, target: str, measured: str, reached: bool | None
-    ) -> None:
-        verdict = {True: "reached", False: "MISSED", None: "not measured"}[reached]
+    def leave_out(self, what: str, against: str, missing: object) -> None:
+        tqdm.write(f"{what} | {against} | left out: {missing}", file=sys.stderr)
+
+    def add(self, what: str, against: str, target: str, measured: str, reached: bool) -> None:
+        verdict = "reached" if reached else "MISSED"
         self.results.append(Row(what, against, target, measured, verdict))
         tqdm.write(f"{what} | {against} | {target} | {measured} | {verdict}", file=sys.stderr)
 
@@ -162,7 +164,7 @@ class Bench:
             self.compare(
                 "calculate_average_age()",
                 cases.calculate_average_age,
-                "mysqlclient streaming the one column",
+                "mysqlclient streaming only the ages",
                 cases.mysqlclient_ages,
                 1.3,
             )
@@ -194,8 +196,8 @@ class Bench:
         ratio = whole_by_offset / statistics.median(totals)
         self.add(
             f"lazy_paginate({cases.PAGE_SIZE}), the whole table",
-            f"LIMIT/OFFSET pages (21 of {page_count:,} measured, the rest extrapolated)",
-            "at least 100 x",
+            f"LIMIT/OFFSET pages (21 of {page_count:,} measured, the rest estimated)",
+            "at least 100 x as fast",
             f"{ratio:.0f} x",
             ratio >= 100,
         )
@@ -203,9 +205,9 @@ class Bench:
             lambda: self._hundred_pages(keys[0]), lambda: self._hundred_pages(keys[-101:][0])
         )
         self.add(
-            "its last 100 pages",
-            "its first 100 pages, in turns",
-            "at most 1.3 x",
+            f"lazy_paginate({cases.PAGE_SIZE}), the last 100 pages",
+            "the first 100 pages",
+            "at most 1.3 x the time",
             f"{last / first:.2f} x",
             last / first <= 1.3,
         )
@@ -217,12 +219,12 @@ class Bench:
             )
 
     @staticmethod
-    def _hundred_pages(after: str | None) -> None:
+    def _hundred_pages(after: str) -> None:
         """Do what lazy_paginate does, beginning after a key."""
         script = seed.import_script("2-lazy_paginate")
         with seed.open_reader() as reader:
             for _ in range(100):
-                page = script.paginate_users(cases.PAGE_SIZE, 0, after=after, reader=reader)
+                page = reader.fetch(script.AFTER_KEY, (after, cases.PAGE_SIZE))
                 after = page[-1]["user_id"] if page else after
 
     @staticmethod
@@ -253,10 +255,10 @@ class Bench:
                     cursor.close()
             milliseconds = 1_000 * statistics.median(times)
             self.add(
-                f"abandoning stream_users() after {taken:,} of {self.rows:,} rows",
+                f"closing stream_users() after {taken:,} of {self.rows:,} rows",
                 "",
-                "under 20 ms, no connection left",
-                f"{milliseconds:.1f} ms, {left} left",
+                "under 20 ms, no open connection",
+                f"{milliseconds:.1f} ms, {left} open",
                 milliseconds < 20 and left == 0,
             )
 
@@ -296,7 +298,7 @@ class Bench:
                 (
                     "calculate_average_age()",
                     cases.calculate_average_age,
-                    "giving the one column",
+                    "reading only the ages",
                     cases.sqlite_ages,
                 ),
             ):
@@ -315,9 +317,9 @@ class Bench:
             if target:
                 self.add(
                     f"peak memory of {case}, {large:,} rows",
-                    f"the same with {small:,} rows",
-                    f"at most + {target} MB",
-                    f"{more:+.1f} MB",
+                    f"with {small:,} rows",
+                    f"at most +{target} MiB",
+                    f"{more:+.1f} MiB",
                     more <= target,
                 )
 
@@ -331,7 +333,7 @@ class Bench:
             fetch_all = seed.import_script("4-cache_query").fetch_users_with_cache.__wrapped__
             query = "SELECT * FROM users"
             self.compare(
-                "cache_query, a hit, freshness check included",
+                "cache_query, a hit, with its freshness check",
                 lambda: [fetch_all(connection, query) for _ in range(200)],
                 "the query itself, 1,000 rows",
                 lambda: [fetch_all.__wrapped__(connection, query) for _ in range(200)],
@@ -371,8 +373,14 @@ class Bench:
                 differences.append(1e6 * (first - second))
                 self.bar.update()
             cost = statistics.median(differences)
-            target = "at most + 3 microseconds"
-            self.add(name, "an empty functools.wraps decorator", target, f"+ {cost:.2f}", cost <= 3)
+            target = "at most +3 microseconds a call"
+            self.add(
+                name,
+                "an empty functools.wraps decorator",
+                target,
+                f"{cost:+.2f} microseconds",
+                cost <= 3,
+            )
 
     def event_loop(self, users: int) -> None:
         folder = self.folder / "loop"
@@ -404,7 +412,7 @@ class Bench:
             os.chdir(here)
         pause = statistics.median(pauses)
         self.add(
-            f"longest pause of the event loop, async fetches of {users:,} users",
+            f"longest pause of the event loop while {users:,} users are fetched",
             "",
             "at most 25 ms",
             f"{pause:.0f} ms",
@@ -420,44 +428,13 @@ def markdown(header: tuple[str, ...], rows: list[tuple]) -> str:
     return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
 
 
-def plot(results: dict, output: Path) -> None:
-    """Draw how memory and time grow with the rows, and what a page costs by OFFSET and by key."""
+def draw_plots(folder: Path) -> None:
     try:
-        import matplotlib
+        import plots
     except ModuleNotFoundError as missing:
         print(f"no plots: {missing}", file=sys.stderr)
         return
-    matplotlib.use("Agg")
-    from matplotlib import pyplot
-
-    labels = {
-        "driver_fetchall": "fetchall()",
-        "stream_users": "stream_users()",
-        "lazy_paginate": "lazy_paginate(100)",
-        "load": "insert_data()",
-    }
-    for file, column, unit, scale, title in (
-        ("memory.png", "peak_kib", "MB", 1 / 1024, "Peak memory of the whole program"),
-        ("time.png", "seconds", "seconds", 1, "Time"),
-    ):
-        figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-        for case, label in labels.items():
-            rows = [row for row in results["growth"] if row["case"] == case]
-            sizes = [row["size"] for row in rows]
-            axes.plot(sizes, [scale * row[column] for row in rows], "o-", label=label)
-        axes.set(xscale="log", yscale="log", xlabel="rows", ylabel=unit, title=title)
-        axes.legend()
-        figure.savefig(output / file, dpi=100)
-
-    figure, axes = pyplot.subplots(figsize=(6, 4), layout="constrained")
-    offsets = [page["offset"] for page in results["pages"]]
-    for key, label in (("by_offset", "LIMIT ... OFFSET"), ("by_key", "lazy_paginate(100), by key")):
-        axes.plot(offsets, [1e3 * page[key] for page in results["pages"]], "o-", label=label)
-    axes.set(
-        yscale="log", xlabel="row at which the page begins", ylabel="ms", title="A page of 100"
-    )
-    axes.legend()
-    figure.savefig(output / "pages.png", dpi=100)
+    plots.draw_all(folder)
 
 
 def machine() -> str:
@@ -477,7 +454,7 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="20,000 rows, 3 rounds")
     parser.add_argument("--rows", type=int, help="how many rows, at least 1,000")
     parser.add_argument("--rounds", type=int, help="how many rounds")
-    parser.add_argument("--output", type=Path, default=HERE, help="where the results go")
+    parser.add_argument("--output", type=Path, default=HERE, help="folder for the results")
     arguments = parser.parse_args()
     rows = arguments.rows or (20_000 if arguments.quick else 1_000_000)
     rounds = arguments.rounds or (3 if arguments.quick else 5)
@@ -509,7 +486,7 @@ def main() -> None:
     ]
     print(f"{machine()}, {server_version}, {rows:,} rows, medians of {rounds} rounds\n")
     print(markdown(("what", "against", "target", "measured", "verdict"), bench.results))
-    print("\n" + markdown(("what", "rows", "seconds", "peak MB"), growth))
+    print("\n" + markdown(("what", "rows", "seconds", "peak MiB"), growth))
     results = {
         "machine": machine(),
         "server": server_version,
@@ -521,7 +498,7 @@ def main() -> None:
     }
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
-    plot(results, arguments.output)
+    draw_plots(arguments.output)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Manage a database connection with a class-based context manager.
 
-The naive way, `with sqlite3.connect(...) as conn`, commits or rolls back, but never closes.
+Task: write a class `DatabaseConnection` whose `__enter__` opens a connection, and `__exit__` closes it.
+The naive way, `with sqlite3.connect("users.db") as conn`, commits or rolls back, but never closes.
 
     $ python 0-databaseconnection.py
     (1, 'José Cohen', 'jose.cohen@example.net', 67)
@@ -9,6 +10,7 @@ The naive way, `with sqlite3.connect(...) as conn`, commits or rolls back, but n
 """
 
 import sqlite3
+from contextlib import closing
 
 import seed
 
@@ -16,8 +18,9 @@ import seed
 class DatabaseConnection:
     """A connection to a SQLite database for the length of a `with` block.
 
-    Commits if the block succeeds, rolls back if it raises, closes in both cases. The default name,
-    users.db, is looked for in the working directory, then beside seed.py; any other path is itself.
+    Python calls `__exit__` however the block ends: it commits if the block succeeded, rolls back if it
+    raised, and closes in both cases. The default name, users.db, is looked for in the working
+    directory, then beside seed.py, where it is made on first use; any other path is used unchanged.
     """
 
     def __init__(self, db_name="users.db"):
@@ -29,7 +32,7 @@ class DatabaseConnection:
 
     def __exit__(self, exc_type, exc_value, traceback):
         if exc_value is None:
-            with seed.closing(self.connection):
+            with closing(self.connection):
                 self.connection.commit()
         else:  # returning nothing lets the exception of the block go on
             seed.clean_up(self.connection.rollback, exc_value)
@@ -38,8 +41,8 @@ class DatabaseConnection:
 
 def main():
     with DatabaseConnection("users.db") as conn:
-        for user in conn.execute("SELECT * FROM users LIMIT 2"):
-            print(user)
+        users = conn.execute("SELECT * FROM users LIMIT 2").fetchall()
+    print(*users or ["no users"], sep="\n")
 
 
 if __name__ == "__main__":

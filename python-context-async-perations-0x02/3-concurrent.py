@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Run two queries at the same time with asyncio.gather, each on a connection of its own.
 
-The naive way awaits one after the other: while the first waits for its database, so does the second.
+Task: write `async_fetch_users()` and `async_fetch_older_users()`, and run both with asyncio.gather.
+The naive way, `await` one and then the other, leaves the program idle while each waits for the database.
 
     $ python 3-concurrent.py
     1000 users, 617 of them older than 40
@@ -18,7 +19,7 @@ OLDER_THAN = 40
 
 async def fetch(query, params=()):
     """Return the rows of `query` on users.db as a list of tuples."""
-    path = await asyncio.to_thread(seed.users_db)  # on first use it makes the file
+    path = await asyncio.to_thread(seed.users_db)  # a thread, since it may make the file first
     async with seed.closing_async(aiosqlite.connect(path)) as db:
         # In one step: a cursor half read when it is cancelled would keep the file locked.
         return list(await db.execute_fetchall(query, params))
@@ -35,21 +36,18 @@ async def async_fetch_older_users():
 
 
 async def fetch_concurrently():
-    """Return all users and the older users, as two lists.
+    """Return all users and the older users, as two lists; both queries run at the same time.
 
-    If one query fails, its error is raised, and the other does not run on: gather alone lets it.
+    `return_exceptions=True` makes gather wait for both, so that none is left running if the other
+    fails; then the error is raised.
     """
-    tasks = [
-        asyncio.create_task(async_fetch_users()),
-        asyncio.create_task(async_fetch_older_users()),
-    ]
-    try:
-        return await asyncio.gather(*tasks)
-    finally:
-        for task in tasks:
-            if not task.cancelling():  # a second time would interrupt its clean-up
-                task.cancel()
-        await asyncio.wait(tasks)
+    results = await asyncio.gather(
+        async_fetch_users(), async_fetch_older_users(), return_exceptions=True
+    )
+    for result in results:
+        if isinstance(result, BaseException):
+            raise result
+    return results
 
 
 def main():

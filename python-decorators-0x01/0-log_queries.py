@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Log each SQL query before it runs, with a decorator.
 
-The naive way, a print() in every function, is forgotten in some, and nobody can turn it off.
+Task: write a decorator `@log_queries` that logs the SQL query of a function before it runs.
+The naive way, `print(query)` in every function, is forgotten in some, and nobody can turn it off.
 The log goes to stderr: 2026-01-31 12:00:00,000 INFO Executing query: SELECT * FROM users LIMIT 2
 
     $ python 0-log_queries.py
@@ -12,6 +13,7 @@ The log goes to stderr: 2026-01-31 12:00:00,000 INFO Executing query: SELECT * F
 import functools
 import logging
 import sqlite3
+from contextlib import closing
 
 import seed
 
@@ -19,16 +21,18 @@ logger = logging.getLogger("log_queries")
 
 
 def log_queries(function):
-    """Log the SQL that `function` is called with; its parameters' values are not logged.
+    """Log the SQL that `function` is called with; the values of its parameters are not logged.
 
-    The SQL is the argument named query, sql or statement, or the one that reads like SQL.
+    The wrapper sees the arguments before the function does. The SQL is the keyword argument `query`,
+    or else the first positional string, so pass the SQL before any other text.
     """
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         seed.ensure_log_handler(logger)
         if logger.isEnabledFor(logging.INFO):
-            sql = seed.find_sql(function, args, kwargs)
+            texts = (value for value in args if isinstance(value, str))
+            sql = kwargs.get("query") or next(texts, None)
             logger.info("Executing query: %s", sql or f"none given to {wrapper.__qualname__}")
         return function(*args, **kwargs)
 
@@ -38,15 +42,15 @@ def log_queries(function):
 @log_queries
 def fetch_all_users(query):
     """Return all rows of `query`, run on users.db."""
-    with seed.closing(sqlite3.connect(seed.users_db())) as conn:
+    with closing(sqlite3.connect(seed.users_db())) as conn:
         cursor = conn.cursor()
         cursor.execute(query)
         return cursor.fetchall()
 
 
 def main():
-    for user in fetch_all_users(query="SELECT * FROM users LIMIT 2"):
-        print(user)
+    users = fetch_all_users(query="SELECT * FROM users LIMIT 2")
+    print(*users or ["no users"], sep="\n")
 
 
 if __name__ == "__main__":

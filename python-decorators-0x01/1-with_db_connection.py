@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Open a database connection for a function and close it afterwards, with a decorator.
 
-The naive way, close() as the last line, is never reached when the query fails: the connection leaks.
+Task: write a decorator `@with_db_connection` that opens, passes and closes a connection.
+The naive way, `conn.close()` as the last line, leaks the connection when the query fails.
 
     $ python 1-with_db_connection.py
     (1, 'José Cohen', 'jose.cohen@example.net', 67)
@@ -9,21 +10,23 @@ The naive way, close() as the last line, is never reached when the query fails: 
 
 import functools
 import sqlite3
+from contextlib import closing
 
 import seed
 
 
 def with_db_connection(function):
-    """Call `function` with a connection to users.db as its first argument; close it whatever happens.
+    """Call `function` with a connection to users.db as its first argument; close it in any case.
 
-    Nothing is committed here: put @transactional below. Raises TypeError for a generator or an async
+    `closing` closes the connection when the `with` block ends, by a return or by an error. Nothing is
+    committed here: @transactional, below it, does that. Raises TypeError for a generator or an async
     function, whose body would run only after the connection is closed.
     """
     seed.require_plain_function(function, "with_db_connection")
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
-        with seed.closing(sqlite3.connect(seed.users_db())) as conn:
+        with closing(sqlite3.connect(seed.users_db())) as conn:
             return function(conn, *args, **kwargs)
 
     return wrapper
@@ -38,7 +41,7 @@ def get_user_by_id(conn, user_id):
 
 
 def main():
-    print(get_user_by_id(user_id=1))
+    print(get_user_by_id(user_id=1) or "no user with id 1")
 
 
 if __name__ == "__main__":

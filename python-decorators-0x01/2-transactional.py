@@ -1,7 +1,8 @@
 #!/usr/bin/env python3
 """Commit what a function wrote if it succeeds, roll it back if it fails, with a decorator.
 
-The naive way, commit() after each statement, leaves half of the work behind when the next one fails.
+Task: write a decorator `@transactional` that commits after the function, or rolls back if it raises.
+The naive way, `conn.commit()` after each statement, leaves half of the work behind when the next fails.
 
     $ python 2-transactional.py
     (1, 'José Cohen', 'jose.cohen@example.net', 67)
@@ -18,9 +19,9 @@ connections = seed.import_script("1-with_db_connection")
 def transactional(function):
     """Commit on the connection that `function` is called with, or roll back and re-raise the error.
 
-    A rollback that fails as well is noted on the first error, never raised instead of it. SQLite
-    begins a transaction at the first INSERT, UPDATE or DELETE: a CREATE before that stays. Called
-    from another such function on the same connection, the inner one commits for both.
+    If the rollback fails too, that becomes a note on the first error. SQLite begins a transaction at
+    the first INSERT, UPDATE or DELETE: a CREATE before that stays. If one @transactional function calls
+    another on the same connection, the inner one commits for both.
     """
     seed.require_plain_function(function, "transactional")
 
@@ -41,13 +42,16 @@ def transactional(function):
 @connections.with_db_connection
 @transactional
 def update_user_email(conn, user_id, new_email):
-    """Set the user's email; an unknown user is left unknown."""
+    """Set the user's email; do nothing if there is no such user."""
     cursor = conn.cursor()
     cursor.execute("UPDATE users SET email = ? WHERE id = ?", (new_email, user_id))
 
 
 def main():
     before = connections.get_user_by_id(user_id=1)
+    if before is None:
+        print("no user with id 1")
+        return
     update_user_email(user_id=1, new_email="Crawford_Cartwright@hotmail.com")
     after = connections.get_user_by_id(user_id=1)
     update_user_email(user_id=1, new_email=before[2])  # put back, so that this can be run again

@@ -1,7 +1,9 @@
 #!/usr/bin/env python3
 """Try again when a database is busy for a moment, with a decorator that takes arguments.
 
-The naive way tries everything again, a missing table too, and sleeps once more after the last try.
+Task: write a decorator `@retry_on_failure(retries=3, delay=2)` that tries a function again if it fails.
+The naive way, `except Exception: time.sleep(delay)`, retries a missing table too, and sleeps once more
+after the last attempt.
 
     $ python 3-retry_on_failure.py
     (1, 'José Cohen', 'jose.cohen@example.net', 67)
@@ -16,16 +18,16 @@ import seed
 with_db_connection = seed.import_script("1-with_db_connection").with_db_connection
 
 
-@seed.whole_numbers(retries=1)
+@seed.at_least(retries=1)
 def retry_on_failure(retries=3, delay=2):
     """Call the function up to `retries` times in all, `delay` seconds apart, then raise its error.
 
-    Only what may succeed on a second try is tried again: a locked database, a lost connection, a
-    plain Exception. What a failed attempt wrote is rolled back. Inside a transaction that was open
-    before, there is one attempt. Put it outermost: only there can it cure a COMMIT that finds the
-    database busy, or a dead connection. Raises ValueError for bad arguments.
+    An error is retried if it may pass: a locked database, a lost connection, a plain Exception; others
+    are raised at once. Put it above the other decorators, so that each attempt opens a connection and
+    commits again. Below them it rolls back what a failed attempt wrote, and makes one attempt only in a
+    transaction that was open before. Raises ValueError for bad arguments.
     """
-    if not isinstance(delay, int | float) or not delay >= 0:
+    if not isinstance(delay, int | float) or not 0 <= delay < float("inf"):
         raise ValueError(f"delay must be a number of seconds from 0 on, not {delay!r}")
 
     def decorate(function):
@@ -34,10 +36,17 @@ def retry_on_failure(retries=3, delay=2):
         @functools.wraps(function)
         def wrapper(*args, **kwargs):
             conn = seed.find_connection(args, kwargs)
-            for attempt in seed.attempts(retries, delay, connection=conn, sleep=time.sleep):
-                with attempt:  # swallows a transient error, unless this was the last attempt
-                    result = function(*args, **kwargs)
-            return result  # only a success ends the loop without an error
+            in_transaction = getattr(conn, "in_transaction", False) is True
+            for attempt in range(1, retries + 1):
+                try:
+                    return function(*args, **kwargs)
+                except BaseException as error:
+                    if in_transaction:  # what was written before this call cannot be repeated here
+                        raise
+                    is_undone = conn is None or seed.clean_up(conn.rollback, error)
+                    if attempt == retries or not is_undone or not seed.is_transient(error):
+                        raise
+                    time.sleep(delay)
 
         return wrapper
 
@@ -54,8 +63,7 @@ def fetch_users_with_retry(conn):
 
 
 def main():
-    for user in fetch_users_with_retry()[:2]:
-        print(user)
+    print(*fetch_users_with_retry()[:2] or ["no users"], sep="\n")
 
 
 if __name__ == "__main__":

@@ -1,47 +1,54 @@
 #!/usr/bin/env python3
 """Keep the results of queries and hand them out again while nobody has changed the data.
 
-The naive way, a dict by SQL text, forgets the parameters, grows for ever and goes stale.
+Task: write a decorator `@cache_query` that keeps the results of a function by its SQL query.
+The naive way, `cache[query] = result`, forgets the parameters, grows for ever and goes stale.
 
     $ python 4-cache_query.py
     queried: 1000 users, 1 result kept
     cached: 1000 users, 1 result kept
 """
 
-import copy
 import functools
+import threading
+from collections import OrderedDict
+from contextlib import suppress
 
 import seed
 
 with_db_connection = seed.import_script("1-with_db_connection").with_db_connection
-query_cache = seed.QueryCache(limit=128)
+MAX_RESULTS = 128
+query_cache = OrderedDict()  # call: (version of the data, rows), the oldest first
+cache_lock = threading.Lock()
 
 
 def cache_query(function):
-    """Run each read once per database, SQL and parameters, until the database changes.
+    """Return the kept rows if the same query ran before and nothing was committed since.
 
-    Any commit counts, by another connection or process too. Each caller gets a copy, of the list, not
-    of its rows. Not cached: writes, :memory:, what is asked inside an open transaction. Open all
-    connections to one file alike: with other PRAGMAs or functions, a query is another one.
+    The version of the data changes with every commit, by any program: rows are kept if it was the same
+    before and after the query. Each caller gets its own list of them. The oldest of 128 results is
+    dropped. Not cached: writes, :memory:, reads in an open transaction, and what is no list or tuple.
     """
     seed.require_plain_function(function, "cache_query")
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         conn = seed.find_connection(args, kwargs)
-        state = seed.data_state(conn)  # which database, and the version of its data
-        read = seed.find_read(function, conn, args, kwargs)  # the SQL, its parameters, their types
-        if state is None or read is None:
+        call = seed.call_key(function, args, kwargs)  # SQL and parameters; None if it is no read
+        version = seed.data_version(conn)  # None if unknown
+        if call is None or version is None:
             return function(*args, **kwargs)
-        key = (read.sql, read.arguments, state.database, function)
-        with query_cache.look_up(key, state.version) as kept:  # where others wait for the first
-            if kept:
-                return copy.copy(kept.result)
-            result = function(*args, **kwargs)
-            # Not kept if it wrote, if somebody else did meanwhile, or if it is no list of rows.
-            if seed.data_state(conn) == state and seed.is_keepable(conn, result):
-                query_cache.keep(key, state.version, copy.copy(result))
-        return result
+        kept_version, rows = query_cache.get(call, (None, None))
+        if kept_version == version:
+            return rows[:]
+        rows = function(*args, **kwargs)
+        if type(rows) in (list, tuple) and seed.data_version(conn) == version:
+            with cache_lock, suppress(KeyError):  # another thread may clear the cache in between
+                query_cache.pop(call, None)
+                query_cache[call] = version, rows[:]
+                if len(query_cache) > MAX_RESULTS:
+                    query_cache.popitem(last=False)
+        return rows
 
     return wrapper
 
@@ -50,15 +57,13 @@ def cache_query(function):
 @cache_query
 def fetch_users_with_cache(conn, query):
     """Return all rows of `query`."""
-    cursor = conn.cursor()
-    cursor.execute(query)
-    return cursor.fetchall()
+    return conn.execute(query).fetchall()
 
 
 def main():
-    for attempt in ("queried", "cached"):
+    for source in ("queried", "cached"):
         users = fetch_users_with_cache(query="SELECT * FROM users")
-        print(f"{attempt}: {len(users)} users, {len(query_cache)} result kept")
+        print(f"{source}: {len(users)} users, {len(query_cache)} result kept")
 
 
 if __name__ == "__main__":

@@ -7,6 +7,6 @@ query = "SELECT * FROM users"
 users = script.fetch_users_with_cache(query=query)
 users_again = script.fetch_users_with_cache(query=query)
 print(len(users), users == users_again, users is users_again)
-print(query in script.query_cache, len(script.query_cache))
+print(len(script.query_cache))
 script.query_cache.clear()
-print(query in script.query_cache, len(script.query_cache))
+print(len(script.query_cache))

@@ -13,7 +13,7 @@ import sys
 import threading
 import time
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import ModuleType
 from typing import NamedTuple
@@ -25,8 +25,6 @@ ROOT = Path(__file__).resolve().parent.parent
 sys.path.insert(0, str(ROOT))  # the project is scripts, not an installed package
 
 import seed  # noqa: E402, needs the path
-import seed_embedded  # noqa: E402
-import seed_users_db  # noqa: E402
 from servers import Server, find_program, private_server, why_no_program  # noqa: E402
 
 NOT_OF_THE_REPOSITORY = shutil.ignore_patterns(
@@ -93,16 +91,22 @@ class Engine(NamedTuple):
 
     def query(self, sql: str, values: tuple = ()) -> list[tuple]:
         """Run one statement on the test's database, commit, and return its rows."""
-        with contextlib.closing(
-            self.connect()
-            if self.server is None
-            else self.connect(database=self.settings["DB_NAME"])
-        ) as connection:
-            cursor = connection.cursor()
+        with self._commit() as cursor:
             cursor.execute(sql if self.server else sql.replace("%s", "?"), values)
-            rows = cursor.fetchall() if cursor.description else []
+            return cursor.fetchall() if cursor.description else []
+
+    def insert(self, rows: Iterable[tuple]) -> None:
+        """Add rows to user_data, past the code under test."""
+        sql = "INSERT INTO user_data VALUES (%s, %s, %s, %s)"
+        with self._commit() as cursor:
+            cursor.executemany(sql if self.server else sql.replace("%s", "?"), list(rows))
+
+    @contextlib.contextmanager
+    def _commit(self) -> Iterator:
+        database = {"database": self.settings["DB_NAME"]} if self.server else {}
+        with contextlib.closing(self.connect(**database)) as connection:
+            yield connection.cursor()
             connection.commit()
-            return rows
 
     def connections(self) -> int:
         """Count the connections that are open to the test's database."""
@@ -117,9 +121,9 @@ class Engine(NamedTuple):
             return cursor.fetchone()[0]
 
 
-def _open_handles(path: Path) -> list[str]:
+def _open_handles(path: Path, process: int | str = "self") -> list[str]:
     handles = []
-    for handle in Path("/proc/self/fd").iterdir():
+    for handle in Path(f"/proc/{process}/fd").iterdir():
         with contextlib.suppress(OSError):
             if os.path.samefile(handle, path):
                 handles.append(handle.name)
@@ -134,6 +138,7 @@ def _credentials(server: Server) -> dict:
         "password": server.password,
         "charset": "utf8mb4",
         "collation": "utf8mb4_general_ci",
+        "ssl_disabled": True,  # a hundred times as fast
     }
 
 
@@ -166,6 +171,7 @@ def _no_settings_of_the_user(monkeypatch, tmp_path):
     for name in SETTINGS:
         monkeypatch.setenv(name, "")
     monkeypatch.setenv("DB_FILE", str(tmp_path / "embedded.sqlite3"))
+    monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide a missing flush
 
 
 @pytest.fixture
@@ -251,6 +257,16 @@ def each_driver(request, monkeypatch) -> None:
     )
 
 
+@pytest.fixture
+def tried(monkeypatch) -> list[dict]:
+    """The options of each connection that is tried from now on."""
+    tried, connect = [], mysql.connector.connect
+    monkeypatch.setattr(
+        "mysql.connector.connect", lambda **options: tried.append(options) or connect(**options)
+    )
+    return tried
+
+
 def wait_until(is_so: Callable[[], bool]) -> None:
     """Wait until something happens that is sure to, however busy the machine is."""
     deadline = time.monotonic() + 60
@@ -268,12 +284,11 @@ def engine(request) -> Engine:
 def _use(monkeypatch, engine: Engine) -> Engine:
     for name, value in engine.settings.items():
         monkeypatch.setenv(name, value)
-    seed_embedded._announce.cache_clear()  # "the first time" is once a process, so once a test
     return engine
 
 
 @pytest.fixture
-def load(engine, tmp_path, capsys) -> Callable[..., seed.LoadCounts]:
+def load(engine, tmp_path, capsys) -> Callable[..., tuple]:
     """Load rows given as tuples, or a whole CSV text, into the engine's user_data; return the counts."""
 
     def load(*rows: tuple, text: str | bytes | None = None, name: str = "users.csv"):
@@ -337,14 +352,15 @@ def users_db(tmp_path, monkeypatch) -> Path:
 
 
 @pytest.fixture
-def home(monkeypatch, tmp_path) -> Path:
-    """A folder that stands for the one of seed.py, so that nothing is made there."""
-    folder = tmp_path / "home"
-    folder.mkdir()
-    shutil.copy(ROOT / "user_data.csv", folder)
-    monkeypatch.setattr(seed_users_db, "ROOT", folder)
-    monkeypatch.chdir(tmp_path)
-    return folder
+def connect_as(monkeypatch) -> Callable[..., None]:
+    """Let every new SQLite connection wait so long for a lock, and have these methods for its own."""
+
+    def connect_as(timeout: float = 5.0, **methods):
+        factory = type("Connection", (sqlite3.Connection,), methods)
+        connect = functools.partial(sqlite3.connect, timeout=timeout, factory=factory)
+        monkeypatch.setattr("sqlite3.connect", connect)
+
+    return connect_as
 
 
 USERS = [
@@ -360,6 +376,13 @@ def clone(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("clone")
     shutil.copytree(ROOT, folder, ignore=NOT_OF_THE_REPOSITORY, dirs_exist_ok=True)
     return folder
+
+
+@pytest.fixture
+def own_clone(clone, tmp_path) -> Path:
+    """A copy for one test, in which no database is made yet."""
+    left_out = shutil.ignore_patterns("users.db", "*.sqlite3", "tests", "benchmarks")
+    return Path(shutil.copytree(clone, tmp_path / "clone", ignore=left_out))
 
 
 def run_at_once(count: int, program: Path, settings: dict[str, str]) -> tuple[list[int], list]:

@@ -5,6 +5,7 @@ with Proxy(server.host, server.port) as proxy:
 """
 
 import contextlib
+import re
 import socket
 import threading
 from collections.abc import Callable
@@ -20,7 +21,7 @@ class Proxy:
         self._sockets: list[socket.socket] = []
         self._threads: list[threading.Thread] = []
         self._lost_reply = b""
-        self._act_at, self._action = 0, None
+        self._act_at, self._skip, self._action = 0, 0, None
         self.is_silent = False
         self.connections = 0
         self.received = 0  # bytes of all clients together
@@ -32,12 +33,15 @@ class Proxy:
                 end.shutdown(socket.SHUT_RDWR)
 
     def lose_reply_to(self, request: bytes) -> None:
-        """Let the server answer the next request that holds these bytes, then cut, with no reply."""
+        """Let the server answer the next request that matches `request`, then cut, with no reply."""
         self._lost_reply = request
 
-    def act_at(self, received: int, action: Callable[[], object]) -> None:
-        """Run `action` once the server has just so many bytes of all clients, before it gets more."""
-        self._act_at, self._action = received, action
+    def act_at(self, moment: int | bytes, action: Callable[[], object], skip: int = 0) -> None:
+        """Run `action` once the server has just so many bytes of all clients, before it gets more.
+
+        Where the moment is a regular expression: all bytes up to the first match, and `skip` of it.
+        """
+        self._act_at, self._skip, self._action = moment, skip, action
 
     def __enter__(self):
         self._start(self._accept)
@@ -82,7 +86,7 @@ class Proxy:
             while data := source.recv(65536):
                 if from_client:
                     data = self._act_in_time(data, target)
-                if from_client and self._lost_reply and self._lost_reply in data:
+                if from_client and self._lost_reply and find(self._lost_reply, data):
                     self._lost_reply = b""
                     reply_is_lost.set()
                 elif not from_client and reply_is_lost.is_set():
@@ -96,10 +100,19 @@ class Proxy:
     def _act_in_time(self, data: bytes, server: socket.socket) -> bytes:
         """Tell the bytes that are still to forward."""
         self.received += len(data)
-        if self._action is None or self.received < self._act_at:
+        before = len(data) + 1
+        if isinstance(self._act_at, int):
+            before = len(data) - (self.received - self._act_at)
+        elif found := find(self._act_at, data):
+            before = min(found.start() + self._skip, found.end())
+        if self._action is None or before > len(data):
             return data
         action, self._action = self._action, None
-        before = len(data) - (self.received - self._act_at)
         server.sendall(data[:before])
         action()
         return data[before:]
+
+
+def find(pattern: bytes, data: bytes) -> re.Match | None:
+    """Find a request in what a client sends; the driver's two forms write `commit` and `COMMIT`."""
+    return re.search(pattern, data, re.IGNORECASE)

@@ -2,22 +2,18 @@
 
 import asyncio
 import contextlib
-import logging
 import multiprocessing
 import os
 import sqlite3
-import sys
 import threading
 from collections.abc import Callable
 from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from pathlib import Path
-from types import ModuleType
 
 import pytest
-from conftest import _open_handles, csv_text, user_dict, user_row, wait_until
+from conftest import Engine, csv_text, run_python, user_dict, user_row, wait_until
 
 import seed
-import seed_script
 
 THREADS, PROCESSES = 16, 4
 ROWS = 1_500  # several blocks and segments
@@ -35,78 +31,60 @@ def at_once(work: Callable, numbers: range, *arguments) -> list:
         return list(pool.map(begin, numbers))
 
 
-def in_processes(work: Callable, *arguments) -> list:
-    """Do as `at_once` does with THREADS numbers, shared out among PROCESSES processes."""
-    share = THREADS // PROCESSES
-    spawn = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(PROCESSES, mp_context=spawn) as pool:
-        parts = [
-            pool.submit(at_once, work, range(first, first + share), *arguments)
-            for first in range(0, THREADS, share)
-        ]
-        return [result for part in parts for result in part.result(60)]
-
-
 def in_threads(work: Callable, *arguments) -> list:
     return at_once(work, range(THREADS), *arguments)
+
+
+def in_processes(work: Callable, *arguments) -> list:
+    """Do as in_threads does, with the numbers shared out among PROCESSES processes."""
+    shares = [range(first, THREADS, PROCESSES) for first in range(PROCESSES)]
+    with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
+        parts = [pool.submit(at_once, work, share, *arguments) for share in shares]
+        return [result for part in parts for result in part.result(60)]
 
 
 EVERYWHERE = pytest.mark.parametrize("run", [in_threads, in_processes])
 
 
-# ---------------------------------------------------------- importing at once
+SLOW = """
+import seed, threading
+found = []
+other = threading.Thread(target=lambda: found.append(vars(seed.import_script("9-slow")).get("end")))
+other.start()
+other.join(0.2)
+end = "reached"
+"""
 
 
-def test_script_that_another_thread_is_importing_is_waited_for(monkeypatch, tmp_path):
-    began, imported = threading.Event(), threading.Event()
-    gate = ModuleType("gate")
-    gate.pass_through = lambda: began.set() or imported.wait(0.2)
-    (tmp_path / "python-x").mkdir()
-    (tmp_path / "python-x" / "9-slow.py").write_text(
-        "import gate\ngate.pass_through()\ndef function(): pass\n"
-    )
-    monkeypatch.setattr(seed_script, "ROOT", tmp_path)
-    monkeypatch.setitem(sys.modules, "gate", gate)
-
-    def import_too():
-        began.wait(20)
-        module = seed.import_script("9-slow")
-        is_whole = hasattr(module, "function")
-        imported.set()
-        return module, is_whole
-
-    try:
-        with ThreadPoolExecutor(2) as pool:
-            first, second = pool.submit(seed.import_script, "9-slow"), pool.submit(import_too)
-            assert second.result(20) == (first.result(20), True)
-    finally:
-        sys.modules.pop("9-slow", None)
+def test_script_that_another_thread_is_importing_is_waited_for(clone):
+    path = clone / "python-generators-0x00" / "9-slow.py"
+    path.write_text(SLOW)
+    code = "import seed; m = seed.import_script('9-slow'); m.other.join(20); print(*m.found)"
+    done = run_python("-c", code, cwd=clone)
+    path.unlink()
+    assert done.stdout == "reached\n", done.stderr
 
 
-# ------------------------------------------------------------ reading at once
-
-
-def read_everything(_number: int) -> dict[str, bool]:
+def read_everything(_number: int) -> list[str]:
+    """Read the table in every way; return the names of those that were wrong."""
     users = [user_dict(user_row(number, age=number % 100)) for number in range(ROWS)]
-    stream = seed.import_script("0-stream_users")
-    batches = list(seed.import_script("1-batch_processing").stream_users_in_batches(400))
-    pages = list(seed.import_script("2-lazy_paginate").lazy_paginate(700))
-    ages = seed.import_script("4-stream_ages")
-    return {
-        "stream_users": list(stream.stream_users()) == users,
-        "batches": batches == [users[first : first + 400] for first in range(0, ROWS, 400)],
-        "pages": pages == [users[:700], users[700:1_400], users[1_400:]],
+    stream = seed.import_script("0-stream_users").stream_users
+    batches = seed.import_script("1-batch_processing").stream_users_in_batches
+    pages, ages = seed.import_script("2-lazy_paginate"), seed.import_script("4-stream_ages")
+    right = {
+        "stream_users": list(stream()) == users,
+        "batches": list(batches(400)) == [users[n : n + 400] for n in range(0, ROWS, 400)],
+        "pages": list(pages.lazy_paginate(750)) == [users[:750], users[750:]],
         "ages": list(ages.stream_user_ages()) == [user["age"] for user in users],
         "average": ages.calculate_average_age() == 49.5,
     }
+    return [name for name in right if not right[name]]
 
 
 @EVERYWHERE
 def test_generators_give_everybody_every_user(run, engine, load):
     load(*(user_row(number, age=number % 100) for number in range(ROWS)))
-    results = run(read_everything)
-    assert len(results) == THREADS
-    assert [name for result in results for name, right in result.items() if not right] == []
+    assert run(read_everything) == [[]] * THREADS
     wait_until(lambda: engine.connections() == 0)  # a server forgets a closed one a moment later
 
 
@@ -120,51 +98,31 @@ def test_threads_that_are_the_first_ones_all_see_the_whole_embedded_table(embedd
 
 def test_threads_that_load_at_once_store_each_user_once(engine, load, tmp_path):
     load()
-    (tmp_path / "shared.csv").write_text(csv_text(user_row(n) for n in range(100)))
-    for number in range(THREADS):
-        own = [user_row(1_000 * (number + 1) + n) for n in range(20)]
-        (tmp_path / f"{number}.csv").write_text(csv_text(own))
+    for number in range(THREADS):  # each file has most of its users in common with the next one
+        rows = [user_row(n) for n in range(10 * number, 10 * number + 100)]
+        (tmp_path / f"{number}.csv").write_text(csv_text(rows))
 
-    def load_own_and_shared(number):
+    def load_own_file(number):
         with contextlib.closing(seed.connect_to_prodev()) as connection:
-            own = seed.insert_data(connection, tmp_path / f"{number}.csv")
-            return own, seed.insert_data(connection, tmp_path / "shared.csv")
+            return seed.insert_data(connection, tmp_path / f"{number}.csv")
 
-    counts = in_threads(load_own_and_shared)
-    assert {own for own, _ in counts} == {(20, 20, 0, 0)}
-    assert sorted(shared for _, shared in counts) == [
-        *[(100, 0, 100, 0)] * (THREADS - 1),
-        (100, 100, 0, 0),
-    ]
-    assert engine.query("SELECT COUNT(*), COUNT(DISTINCT email) FROM user_data") == [(420, 420)]
+    counts = in_threads(load_own_file)
+    assert {(count.read, count.added + count.present) for count in counts} == {(100, 100)}
+    assert engine.query("SELECT COUNT(*) FROM user_data") == [(sum(c.added for c in counts),)]
     wait_until(lambda: engine.connections() == 0)  # a server forgets a closed one a moment later
 
 
-# -------------------------------------------------- the functions on users.db
-
-TIMES = 3
-COUNTER = 100  # the id of a user whom everybody makes a year older
-
-
-@pytest.fixture
-def crowd(users_db) -> Path:
-    """users.db with a user for each thread, and one more, of age 0."""
-    with contextlib.closing(sqlite3.connect(users_db)) as connection:
-        connection.execute("DELETE FROM users")
-        ids = [*range(THREADS), COUNTER]
-        connection.executemany("INSERT INTO users VALUES (?, 'N', 'n@x', 0)", [(n,) for n in ids])
-        connection.commit()
-    return users_db
+DECORATORS = ("0-log_queries", "1-with_db_connection", "2-transactional")
+DECORATORS += ("3-retry_on_failure", "4-cache_query")
+CONTEXTS = ("0-databaseconnection", "1-execute", "3-concurrent")
+TIMES, COUNTER = 3, 100  # COUNTER: the id of a user whom everybody makes a year older
 
 
 def use_everything(number: int, folder: Path) -> list[str]:
     """Use the functions of exercises 5 to 12; return the names of those that were wrong."""
     os.chdir(folder)
-    connections, transactions = (
-        seed.import_script("1-with_db_connection"),
-        seed.import_script("2-transactional"),
-    )
-    retries, cache = seed.import_script("3-retry_on_failure"), seed.import_script("4-cache_query")
+    log, connections, transactions, retries, cache = map(seed.import_script, DECORATORS)
+    database, execute, fetch = map(seed.import_script, CONTEXTS)
     own = "SELECT * FROM users WHERE id = ?"
     own_in_text = f"SELECT * FROM users WHERE id = {number}"
     wrong = []
@@ -175,42 +133,38 @@ def use_everything(number: int, folder: Path) -> list[str]:
     def grow_older(conn):
         conn.execute("UPDATE users SET age = age + 1 WHERE id = ?", (COUNTER,))
 
-    def check(name: str, found, expected) -> None:
-        if found != expected:
-            wrong.append(f"{name}: {found}, not {expected}")
-
     for time_ in range(TIMES):
         row = (number, "N", f"{number}-{time_}@x", 0)
         transactions.update_user_email(number, row[2])
         grow_older()
-        check("get_user_by_id", connections.get_user_by_id(number), row)
-        check("cache", cache.fetch_users_with_cache(own_in_text), [row])
-        check("cache", cache.fetch_users_with_cache(query=own_in_text), [row])
-        log = seed.import_script("0-log_queries")
-        check("fetch_all_users", log.fetch_all_users(own_in_text), [row])
-        check("retry", row in retries.fetch_users_with_retry(), True)
-        with seed.import_script("1-execute").ExecuteQuery(own, number) as rows:
-            check("ExecuteQuery", rows, [row])
-        with seed.import_script("0-databaseconnection").DatabaseConnection() as conn:
-            check("DatabaseConnection", conn.execute(own, (number,)).fetchall(), [row])
+        with execute.ExecuteQuery(own, number) as rows, database.DatabaseConnection() as conn:
+            by_connection = conn.execute(own, (number,)).fetchall()
             conn.execute("INSERT INTO users (name, age) VALUES ('New', 41)")
-        users, older = asyncio.run(seed.import_script("3-concurrent").fetch_concurrently())
-        check("fetch_concurrently", row in users, True)
-        check("fetch_concurrently", {user[1] for user in older} <= {"New", "N"}, True)
+        users, older = asyncio.run(fetch.fetch_concurrently())
+        right = {
+            "get_user_by_id": connections.get_user_by_id(number) == row,
+            "cache": cache.fetch_users_with_cache(own_in_text) == [row],
+            "cache again": cache.fetch_users_with_cache(query=own_in_text) == [row],
+            "fetch_all_users": log.fetch_all_users(own_in_text) == [row],
+            "retry": row in retries.fetch_users_with_retry(),
+            "context managers": rows == by_connection == [row],
+            "fetch_concurrently": row in users and {user[1] for user in older} <= {"New", "N"},
+        }
+        wrong += [name for name in right if not right[name]]
     return wrong
 
 
 @EVERYWHERE
-def test_functions_on_users_db_are_right_for_everybody_and_lose_no_write(run, crowd, monkeypatch):
-    monkeypatch.setattr(logging.getLogger("log_queries"), "disabled", True)
-    assert run(use_everything, crowd.parent) == [[]] * THREADS
-    with contextlib.closing(sqlite3.connect(crowd)) as connection:
-        rows = connection.execute("SELECT * FROM users WHERE name = 'N'").fetchall()
-        new = connection.execute("SELECT COUNT(*) FROM users WHERE name = 'New'").fetchone()
-    assert rows == [
+def test_functions_on_users_db_are_right_for_everybody_and_lose_no_write(run, users_db):
+    ids = [(number,) for number in (*range(THREADS), COUNTER)]
+    with contextlib.closing(sqlite3.connect(users_db)) as connection, connection:
+        connection.executemany("INSERT OR REPLACE INTO users VALUES (?, 'N', 'n@x', 0)", ids)
+    assert run(use_everything, users_db.parent) == [[]] * THREADS
+    with contextlib.closing(sqlite3.connect(users_db)) as connection:
+        rows = connection.execute("SELECT * FROM users ORDER BY id").fetchall()
+    assert rows[: THREADS + 1] == [
         *((number, "N", f"{number}-{TIMES - 1}@x", 0) for number in range(THREADS)),
         (COUNTER, "N", "n@x", THREADS * TIMES),
     ]
-    assert new == (THREADS * TIMES,)
-    watching = 1 if run is in_threads else 0  # the cache's own connection
-    assert len(_open_handles(crowd)) == watching
+    assert len(rows) == THREADS + 1 + THREADS * TIMES
+    assert Engine("embedded", {"DB_FILE": str(users_db)}, None).connections() <= 1  # the cache's

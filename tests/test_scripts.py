@@ -3,6 +3,7 @@
 import contextlib
 import os
 import re
+import runpy
 import sqlite3
 import subprocess
 import sys
@@ -10,83 +11,104 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
-from conftest import ROOT, SETTINGS, USERS, run_python
+from conftest import ROOT, SETTINGS, USERS, run_python, user_row
 
 import seed
 
 TOPICS = ("python-generators-0x00", "python-decorators-0x01", "python-context-async-perations-0x02")
 SCRIPTS = sorted(
     path.relative_to(ROOT)
-    for topic in TOPICS
-    for path in (ROOT / topic).glob("[0-9]*.py")
+    for path in ROOT.glob("python-*/[0-9]*.py")
     if not path.stem.endswith("-main")
 )
 DOORS = {"4-log_queries": "0-log_queries", "8-async_fetch": "3-concurrent"}
 LESSONS = [path for path in SCRIPTS if path.stem not in DOORS]
-MAIN_FILES = sorted(
-    path.relative_to(ROOT) for topic in TOPICS for path in (ROOT / topic).glob("*-main.py")
-)
+GENERATORS = [path for path in SCRIPTS if path.parts[0] == TOPICS[0]]  # they read user_data
+MAIN_FILES = [
+    (path.relative_to(ROOT), engine)
+    for path in sorted(ROOT.glob("python-*/*-main.py"))
+    for engine in (["embedded", "mysql_engine"] if path.parent.name == TOPICS[0] else ["embedded"])
+]
 PIPED = {"python-generators-0x00/2-main.py": 5, "python-generators-0x00/3-main.py": 7}  # head -n
 NAMES = {"ids": str}
+SIZES = (0, 1, 50)
+SAYS = {  # in a table of that many users, aged 20, 21, ...; the others say what is under ""
+    "": ("no user", "User 1", "User 1"),
+    "1-batch_processing": ("no users older than 25", "no users older than 25", "User 7"),
+    "2-lazy_paginate": ("no users", "1 users, User 1 to User 1", "50 users, User 1 to User 50"),
+    "4-stream_ages": ("Average age of users: 0.00", "users: 20.00", "users: 44.50"),
+    "4-cache_query": ("0 users", "1 users", "50 users"),
+    "1-execute": ("no users older than 25", "no users older than 25", "User 7"),
+    "3-concurrent": ("0 users, 0 of them", "1 users, 0 of them", "50 users, 29 of them"),
+}
 
 
-@pytest.fixture
-def settings(engine, clone) -> dict[str, str]:
-    """The settings of a seeded engine, for a program."""
-    done = run_python(clone / "seed.py", cwd=clone, settings=engine.settings)
-    assert done.returncode == 0, done.stderr
-    return engine.settings
-
-
-def sample(script: Path) -> tuple[str, int | None, list[str]]:
-    """The command, the lines that head lets through, and the output that a script's header shows."""
+def sample(script: Path) -> tuple[int | None, list[str]]:
+    """The lines that head lets through, and the output that the script's header shows."""
     header = (ROOT / script).read_text(encoding="utf-8").split('"""')[1]
-    _, _, shown = header.partition("    $ python ")
-    command, *lines = [line.strip() for line in shown.splitlines() if line.strip()]
-    name, _, head = command.partition(" | head -n ")
-    return name, int(head) if head else None, lines
-
-
-def is_generators(path: Path) -> bool:
-    return path.parts[0] == TOPICS[0]
+    _, _, shown = header.partition(f"    $ python {script.name}")
+    command, *lines = shown.splitlines()
+    head = re.fullmatch(r"(?: \| head -n (\d+))?", command)[1]
+    return head and int(head), [line.strip() for line in lines if line.strip()]
 
 
 # ---------------------------------------------------------------- as programs
 
 
-@pytest.mark.parametrize("script", LESSONS, **NAMES)
-def test_header_shows_what_the_script_prints(script, settings, clone):
-    name, head, expected = sample(script)
-    assert name == script.name
-    assert expected, "the header shows no output"
-    done = run_python(clone / script, cwd=clone / script.parent, settings=settings)
-    assert done.stdout.splitlines()[:head] == expected
-    assert done.returncode == 0, done.stderr
+def assert_they_say(scripts: list[Path], size: int, capsys) -> None:
+    """Run scripts to their end, in this process, where they start at once, and look at their words."""
+    for script in scripts:
+        try:
+            runpy.run_path(str(ROOT / script), run_name="__main__")
+        except SystemExit as end:
+            if end.code:
+                raise
+        printed = capsys.readouterr().out
+        assert SAYS.get(script.stem, SAYS[""])[SIZES.index(size)] in printed, script
+        assert not re.search(r"^(None)?$", printed.removesuffix("\n"), re.MULTILINE), script
 
 
-@pytest.mark.parametrize("script", SCRIPTS, **NAMES)
-def test_script_runs_from_any_directory_as_a_program(script, clone, tmp_path, embedded):
-    assert os.access(ROOT / script, os.X_OK)
-    assert (ROOT / script).read_text().startswith("#!/usr/bin/env python3\n")
-    done = run_python(clone / script, cwd=tmp_path, settings=embedded.settings)
-    assert done.stdout
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("size", SIZES)
+def test_generators_say_what_they_find_in_a_table_of_few_users(size, load, capsys):
+    load(*(user_row(number, 19 + number) for number in range(1, size + 1)))
+    assert_they_say(GENERATORS, size, capsys)
+
+
+@pytest.mark.parametrize("size", SIZES)
+def test_other_scripts_say_what_they_find_in_a_users_db_of_few_users(size, users_db, capsys):
+    rows = [user_row(number, 19 + number)[1:] for number in range(1, size + 1)]
+    with contextlib.closing(sqlite3.connect(users_db)) as connection:
+        connection.execute("DELETE FROM users")
+        connection.executemany("INSERT INTO users (name, email, age) VALUES (?, ?, ?)", rows)
+        connection.commit()
+    assert_they_say([path for path in LESSONS if path not in GENERATORS], size, capsys)
+
+
+def test_scripts_print_what_their_headers_show_from_anywhere_and_whatever_stands_beside_them(
+    engine, load, own_clone, tmp_path
+):
+    for folder in (tmp_path, *(own_clone / topic for topic in TOPICS)):
+        for name in ("common.py", "settings.py"):  # a learner's own, which are nobody else's
+            (folder / name).write_text("raise RuntimeError('imported')\n")
+    if engine.server:  # else the first script makes it
+        load(text=(ROOT / "user_data.csv").read_bytes())
+    for script in GENERATORS if engine.server else SCRIPTS:
+        head, expected = sample(script.with_stem(DOORS.get(script.stem, script.stem)))
+        done = run_python(own_clone / script, cwd=tmp_path, settings=engine.settings)
+        assert done.stdout.splitlines()[:head] == expected != [], done.stderr
+        assert done.returncode == 0
+        if script in GENERATORS:
+            place = f"using the embedded SQLite file {engine.settings.get('DB_FILE')}"
+            assert done.stderr == ("" if engine.server else f"DB_HOST is not set: {place}\n")
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, *map(Path, PIPED)], **NAMES)
 def test_script_piped_to_head_ends_without_a_complaint(script, clone, embedded):
-    reader = subprocess.run(
-        ["bash", "-c", '"$0" "$1" | head -n 1', sys.executable, clone / script],
-        cwd=clone / script.parent,
-        env=os.environ | embedded.settings,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    assert len(reader.stdout.splitlines()) == 1
-    assert "Traceback" not in reader.stderr
-    assert "roken" not in reader.stderr  # BrokenPipeError, or its text
+    lines = 0 if script == SCRIPTS[0] else 1  # then nobody reads even the little that it prints
+    command = ["bash", "-c", f'"$0" "$1" | head -n {lines}', sys.executable, clone / script]
+    done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
+    assert len(done.stdout.splitlines()) == lines
+    assert not re.search("Traceback|[Bb]roken", done.stderr)  # BrokenPipeError, or its text
 
 
 @pytest.mark.parametrize("program", ["2-transactional.py", "2-main.py"])
@@ -94,20 +116,16 @@ def test_user_is_put_back_even_if_nobody_reads_what_is_printed(program, users_db
     before = users_db.read_bytes()
     reading, writing = os.pipe()
     os.close(reading)
-    subprocess.run(
-        [sys.executable, "-u", ROOT / "python-decorators-0x01" / program],
-        cwd=users_db.parent,
-        stdout=writing,
-        stderr=subprocess.DEVNULL,
-        check=False,
-    )
+    command = [sys.executable, "-u", ROOT / TOPICS[1] / program]
+    subprocess.run(command, stdout=writing, stderr=subprocess.DEVNULL, check=False)
     os.close(writing)
     with contextlib.closing(sqlite3.connect(users_db)) as connection:
         assert connection.execute("SELECT name, email, age FROM users").fetchall() == USERS
     assert users_db.read_bytes() != before  # so it was changed, and changed back
 
 
-def test_broken_pipe_reaches_the_caller_of_batch_processing(clone, embedded):
+@pytest.mark.parametrize("engine", ["embedded"], indirect=True)
+def test_broken_pipe_reaches_the_caller_of_batch_processing(clone, engine, load):
     # Few rows, all of which the buffer holds: without a flush the error would come at the exit.
     code = """
 import os, sys
@@ -118,167 +136,115 @@ os.dup2(writer, sys.stdout.fileno())
 try:
     processing.batch_processing(10)
 except BrokenPipeError:
-    print("reached", file=sys.stderr)
-    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    os._exit(7)
 """
-    (clone / "few.csv").write_text("name,email,age\nAda,ada@example.com,67\n")
-    run_python(clone / "seed.py", "few.csv", cwd=clone, settings=embedded.settings)
-    done = run_python("-c", code, cwd=clone / TOPICS[0], settings=embedded.settings)
-    assert done.stderr.splitlines()[-1:] == ["reached"]
+    load(user_row(1))
+    done = run_python("-c", code, cwd=clone / TOPICS[0], settings=engine.settings)
+    assert done.returncode == 7, done.stderr
 
 
-@pytest.mark.parametrize("main_file", MAIN_FILES, **NAMES)
-def test_main_file_prints_what_is_expected(main_file, engine, clone):
-    if is_generators(main_file) and engine.server and main_file.name != "0-main.py":
-        run_python(clone / "seed.py", cwd=clone, settings=engine.settings)
+@pytest.mark.parametrize(("main_file", "engine"), MAIN_FILES, indirect=["engine"], **NAMES)
+def test_main_file_that_is_dropped_in_prints_what_is_expected(main_file, engine, load, clone):
+    if engine.server and main_file.name != "0-main.py":
+        load(text=(ROOT / "user_data.csv").read_bytes())
     # Main file 0 asks for ALX_prodev by name, which on a server may be somebody's.
     database = engine.settings["DB_NAME"]
     program = clone / main_file.parent / f"copy-of-{main_file.name}"
     program.write_text((ROOT / main_file).read_text().replace("ALX_prodev", database))
     expected = ROOT / "tests" / "expected" / f"{main_file.parts[0]}--{main_file.stem}.txt"
     lines = expected.read_text(encoding="utf-8").replace("ALX_prodev", database).splitlines()
-
     done = run_python(program, cwd=program.parent, settings=engine.settings)
-
     program.unlink()
     assert done.stdout.splitlines()[: PIPED.get(main_file.as_posix())] == lines
     assert done.returncode == 0, done.stderr
 
 
-def test_embedded_engine_is_named_once_on_stderr(clone, embedded):
-    script = clone / TOPICS[0] / "2-lazy_paginate.py"
-    done = run_python(script, cwd=clone, settings=embedded.settings)
-    assert done.stderr.splitlines() == [
-        f"DB_HOST is not set: using the embedded SQLite file {embedded.settings['DB_FILE']}"
-    ]
+@pytest.mark.parametrize("topic", TOPICS)
+def test_seed_py_runs_in_every_topic_folder(topic, clone, embedded):
+    done = run_python("seed.py", cwd=clone / topic, settings=embedded.settings)
+    assert "1000 rows read, 1000 added" in done.stdout, done.stderr
 
 
 def test_script_on_a_server_without_the_table_names_seed_py(clone, mysql_engine):
     with contextlib.closing(seed.connect_db()) as connection:
         seed.create_database(connection)
-    for script in (path for path in SCRIPTS if is_generators(path)):
+    for script in GENERATORS:
         done = run_python(clone / script, cwd=clone, settings=mysql_engine.settings)
         assert done.returncode == 1
-        assert len(done.stderr.splitlines()) == 1
-        assert "python seed.py" in done.stderr
-        assert "cannot read user_data in MySQL at" in done.stderr
+        (line,) = done.stderr.splitlines()
+        assert "python seed.py" in line
+        assert "cannot read from MySQL at" in line
     assert mysql_engine.query("SHOW TABLES") == []
 
 
-def test_script_that_cannot_connect_says_so_in_one_line_without_the_password(clone, mysql_engine):
-    script = clone / TOPICS[0] / "0-stream_users.py"
-    settings = mysql_engine.settings | {"DB_PASSWORD": "hunter2"}
-    done = run_python(script, cwd=clone, settings=settings)
+@pytest.mark.parametrize(
+    ("wrong", "advice"),
+    [
+        ({"DB_PASSWORD": "hunter2"}, "check DB_USER and DB_PASSWORD"),
+        ({"DB_PORT": "1"}, "is the server running? check DB_HOST and DB_PORT"),
+    ],
+)
+def test_script_that_cannot_connect_says_so_in_one_line_and_never_turns_to_a_file(
+    clone, tmp_path, mysql_engine, wrong, advice
+):
+    never = tmp_path / "never.sqlite3"
+    settings = mysql_engine.settings | {"DB_FILE": str(never)} | wrong
+    done = run_python(clone / TOPICS[0] / "0-stream_users.py", cwd=clone, settings=settings)
     (line,) = done.stderr.splitlines()
     assert f"{settings['DB_HOST']}:{settings['DB_PORT']}" in line
     assert f"user {settings['DB_USER']}" in line
-    assert "check DB_USER and DB_PASSWORD" in line
-    assert "hunter2" not in line
-    assert (done.returncode, done.stdout) == (1, "")
-
-
-def test_server_that_is_not_there_is_an_error_never_a_silent_switch(clone, tmp_path, mysql_engine):
-    settings = mysql_engine.settings | {"DB_PORT": "1", "DB_FILE": str(tmp_path / "never.sqlite3")}
-    done = run_python(clone / TOPICS[0] / "4-stream_ages.py", cwd=clone, settings=settings)
-    assert done.returncode == 1
-    assert "is the server running? check DB_HOST and DB_PORT" in done.stderr
-    assert not (tmp_path / "never.sqlite3").exists()
+    assert advice in line
+    assert settings["DB_PASSWORD"] not in line
+    assert (done.returncode, done.stdout, never.exists()) == (1, "", False)
 
 
 def test_bug_in_a_script_keeps_its_traceback(clone):
-    code = "import seed; seed.run_script(lambda: 1 + None)"
-    done = run_python("-c", code, cwd=clone)
-    assert "TypeError" in done.stderr
-    assert "Traceback" in done.stderr
+    done = run_python("-c", "import seed; seed.run_script(lambda: 1 + None)", cwd=clone)
+    assert re.search("Traceback.*TypeError", done.stderr, re.DOTALL)
 
 
 # ---------------------------------------------------------------- as modules
 
 
-@pytest.mark.parametrize("script", [*SCRIPTS, Path("seed.py")], **NAMES)
-def test_importing_a_script_prints_nothing_and_opens_nothing(script, clone, tmp_path):
-    settings = {"DB_FILE": str(tmp_path / "never.sqlite3")}
-    before = sorted(path for path in clone.rglob("*"))
-    code = f"import sys; m = __import__({script.stem!r}); print('mysql.connector' in sys.modules)"
-    done = run_python("-c", code, cwd=clone / script.parent, settings=settings)
-    assert (done.stdout, done.stderr) == ("False\n", "")
-    assert sorted(path for path in clone.rglob("*")) == before
-    assert not (tmp_path / "never.sqlite3").exists()
-
-
 @pytest.mark.parametrize("folder", [*TOPICS, "."])
-def test_import_seed_gives_the_one_real_seed_in_every_folder(folder, clone):
-    (clone / folder / "neighbour.py").write_text("here = True\n")
-    code = (
-        "import seed, sys, neighbour\n"
-        "print(seed.__file__, __import__('seed') is seed is sys.modules['seed'], neighbour.here)\n"
-        "print(seed.connect_db.__name__, 'seed_engine' in sys.modules)"
-    )
-    done = run_python("-c", code, cwd=clone / folder)
-    (clone / folder / "neighbour.py").unlink()
-    assert done.stdout.splitlines() == [f"{clone / 'seed.py'} True True", "connect_db True"], (
-        done.stderr
-    )
-
-
-@pytest.mark.parametrize("topic", TOPICS)
-def test_door_runs_as_a_program_and_loads_by_its_path(topic, clone, embedded):
-    done = run_python("seed.py", cwd=clone / topic, settings=embedded.settings)
-    assert "1000 rows read, 1000 added" in done.stdout
+def test_scripts_and_seed_load_by_path_and_by_name_and_do_nothing_more(folder, own_clone, tmp_path):
+    for place in (own_clone, own_clone / folder):  # what stands beside a script comes first
+        (place / "helper.py").write_text(f"where = {place.name!r}\n")
+    before = sorted(tmp_path.rglob("*"))
     code = """
-import importlib.util
-spec = importlib.util.spec_from_file_location("any_name", "seed.py")
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-import seed
-assert module.connect_db is seed.connect_db
+import seed, helper, importlib.util, os, sys
+for path in sys.argv[1:]:
+    spec = importlib.util.spec_from_file_location("anything", path)
+    spec.loader.exec_module(module := importlib.util.module_from_spec(spec))
+    if os.path.samefile(os.path.dirname(path), os.curdir):
+        assert __import__(os.path.basename(path)[:-3])
+assert module.insert_data is seed.insert_data and __import__("seed") is seed  # the real one
+print(helper.where, "mysql.connector" in sys.modules)
 """
-    done = run_python("-c", code, cwd=clone / topic)
-    assert done.returncode == 0, done.stderr
+    here = [own_clone / path for path in SCRIPTS if folder in (".", path.parts[0])]
+    settings = {"DB_FILE": str(tmp_path / "never.sqlite3")}
+    paths = (*here, own_clone / "seed.py")
+    done = run_python("-c", code, *paths, cwd=own_clone / folder, settings=settings)
+    assert (done.stdout, done.stderr) == (f"{(own_clone / folder).name} False\n", "")
+    assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_what_stands_beside_a_script_comes_before_what_stands_beside_seed_py(clone):
-    names = ((clone, "root"), (clone / TOPICS[0], "topic"))
-    for folder, where in names:
-        (folder / "helper.py").write_text(f"where = {where!r}\n")
-    code = "import seed, helper; print(helper.where)"
-    done = run_python("-c", code, cwd=clone / TOPICS[0])
-    for folder, _where in names:
-        (folder / "helper.py").unlink()
-    assert done.stdout == "topic\n"
-
-
-@pytest.mark.parametrize("script", SCRIPTS, **NAMES)
-@pytest.mark.parametrize("folder", [None, "."], ids=["from its folder", "from the root"])
-def test_script_can_be_loaded_by_path_without_being_registered(script, folder, clone, embedded):
-    code = f"""
-import importlib.util, sys
-spec = importlib.util.spec_from_file_location("anything", {str(clone / script)!r})
-module = importlib.util.module_from_spec(spec)
-spec.loader.exec_module(module)
-assert "anything" not in sys.modules
-if hasattr(module, "stream_users") and {script.stem == "0-stream_users"}:
-    assert next(module())["age"] == next(module.stream_users())["age"] == 95
-"""
-    done = run_python("-c", code, cwd=clone / (folder or script.parent), settings=embedded.settings)
-    assert done.returncode == 0, done.stderr
+def test_seed_py_that_an_answer_brings_is_used_by_the_script_beside_it(clone, tmp_path):
+    copy = tmp_path / "0-databaseconnection.py"
+    copy.write_bytes((clone / TOPICS[2] / copy.name).read_bytes())
+    (tmp_path / "seed.py").write_text("def run_script(main):\n    print(main.__name__)\n")
+    done = run_python(copy, cwd=clone)
+    assert (done.stdout, done.stderr) == ("main\n", "")
 
 
 def test_doors_give_the_very_functions_of_the_scripts_they_lead_to(script):
-    log_queries = script("0-log_queries")
-    assert script("4-log_queries").log_queries is log_queries.log_queries
-    assert script("4-log_queries").fetch_all_users is log_queries.fetch_all_users
-    concurrent = script("3-concurrent")
-    for name in ("async_fetch_users", "async_fetch_older_users", "fetch_concurrently"):
-        assert getattr(script("8-async_fetch"), name) is getattr(concurrent, name)
-
-
-def test_doors_run_from_a_shell_as_the_outline_does(clone, embedded):
-    for door, lesson in DOORS.items():
-        (path,) = (path for path in SCRIPTS if path.stem == door)
-        first = run_python(path.name, cwd=clone / path.parent, settings=embedded.settings)
-        second = run_python(f"{lesson}.py", cwd=clone / path.parent, settings=embedded.settings)
-        assert first.stdout == second.stdout != ""
+    functions = {
+        "4-log_queries": ("log_queries", "fetch_all_users"),
+        "8-async_fetch": ("async_fetch_users", "async_fetch_older_users", "fetch_concurrently"),
+    }
+    for door, names in functions.items():
+        for name in names:
+            assert getattr(script(door), name) is getattr(script(DOORS[door]), name)
 
 
 # ------------------------------------------------------------ the repository
@@ -289,13 +255,16 @@ def test_the_connector_has_its_c_extension():
 
 
 @pytest.mark.parametrize("script", SCRIPTS, **NAMES)
-def test_script_fits_one_screen_and_touches_no_import_path(script):
+def test_script_is_a_program_that_fits_one_screen_and_touches_no_import_path(script):
     text = (ROOT / script).read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= 65
+    assert os.access(ROOT / script, os.X_OK)
+    assert text.startswith("#!/usr/bin/env python3\n")
+    assert len(text.splitlines()) <= 70
     assert "sys.path" not in text
 
 
 def test_env_example_shows_every_setting():
     shown = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
-    used = re.findall(r'(?:value|number)\("(DB_\w+)"', (ROOT / "seed_settings.py").read_text())
+    base = [*ROOT.glob("seed*.py"), *ROOT.glob("seed*/*.py")]
+    used = {name for path in base for name in re.findall(r'"(DB_\w+)"', path.read_text())}
     assert sorted(shown) == sorted(used) == sorted(SETTINGS)

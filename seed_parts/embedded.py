@@ -1,6 +1,7 @@
 """The embedded engine: SQLite connections that answer the calls which mysql.connector's callers make.
 
-It serves the scripts and the course's main files; it is no MySQL.
+It serves the scripts and the course's main files, and does not replace MySQL: what it does not know is
+an error of SQLite's.
 """
 
 import re
@@ -10,44 +11,22 @@ from decimal import Decimal
 from functools import cache
 from pathlib import Path
 
-from seed_errors import explained
-from seed_retry import clean_up, closing
+from seed_parts.errors import clean_up, closing, explained
 
+CANNOT_OPEN = "cannot open the embedded database"
 LOCK_WAIT_SECONDS = 50  # InnoDB's default, so that both engines wait alike
 
 
 class EmbeddedCursor(sqlite3.Cursor):
-    """A sqlite3 cursor that takes the driver's `%s` and `%(name)s`, and counts and closes as it does."""
-
-    _fetched = 0
+    """A sqlite3 cursor that takes the driver's `%s` and `%(name)s`, and is a context manager as its."""
 
     def execute(self, sql, params=()):
-        self._fetched = 0
         if not params:
             return super().execute(sql)
         return super().execute(_sqlite_marks(sql), _sqlite_values(params))
 
     def executemany(self, sql, rows):
         return super().executemany(_sqlite_marks(sql), map(_sqlite_values, rows))
-
-    def fetchone(self):
-        row = super().fetchone()
-        self._fetched += row is not None
-        return row
-
-    def fetchmany(self, size=1):
-        rows = super().fetchmany(size)
-        self._fetched += len(rows)
-        return rows
-
-    def fetchall(self):
-        rows = super().fetchall()
-        self._fetched += len(rows)
-        return rows
-
-    @property
-    def rowcount(self) -> int:
-        return self._fetched if self.description else super().rowcount
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -70,9 +49,7 @@ class EmbeddedConnection(sqlite3.Connection):
         return cursor
 
     @property
-    def autocommit(
-        self,
-    ) -> bool:  # sqlite3 has one of its own from Python 3.12, which means another
+    def autocommit(self) -> bool:  # as the driver means it; Python 3.12's own means another thing
         return self.isolation_level is None
 
     @autocommit.setter
@@ -121,12 +98,8 @@ def create_file(file: Path) -> None:
         database.execute("PRAGMA user_version = 0")  # a write, so that the file exists
 
 
-def _opening(database: Path | str):
-    return explained("cannot open the embedded database", database)
-
-
 def _open_file(database: Path | str) -> EmbeddedConnection:
-    with _opening(database):
+    with explained(CANNOT_OPEN, database):
         return sqlite3.connect(
             database,
             timeout=LOCK_WAIT_SECONDS,
@@ -136,12 +109,12 @@ def _open_file(database: Path | str) -> EmbeddedConnection:
 
 
 def connect_embedded(file: Path, name: str, *, to_server: bool = False) -> EmbeddedConnection:
-    """Connect to the database `name` in `file`; with `to_server`, past it, with no database chosen."""
+    """Connect to the database `name` in `file`; with `to_server`, as to a server, to none of them."""
     _announce(file)
     database = ":memory:" if to_server else file
     connection = _open_file(database)
     try:
-        with _opening(database):
+        with explained(CANNOT_OPEN, database):
             connection.execute("SELECT 1 FROM sqlite_master")  # the first look into the file
             connection.execute("PRAGMA case_sensitive_like = ON")  # as in the table on a server
             connection.execute("ATTACH ':memory:' AS INFORMATION_SCHEMA")

@@ -3,23 +3,18 @@
 import json
 import logging
 import math
-import sqlite3
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from seed_csv import COLUMNS, MAX_AGE, MAX_TEXT, User
-from seed_engine import is_embedded
-from seed_errors import explained
-from seed_retry import clean_up, closing
+from seed_parts.connect import is_embedded
+from seed_parts.csv_users import MAX_AGE, MAX_TEXT, User
+from seed_parts.errors import REJECTED, clean_up, closing, explained, kind_of
 
 LOAD_LOCK_SECONDS = 3600  # how long a load waits for another one to end
+BATCH_ROWS, BATCH_TEXT = 2_000, 1 << 20  # of one statement: rows, and characters of the file
 # Of a statement, at most: bytes for each character (a control character in JSON, its backslash
 # doubled), for a row beside its text (id, brackets, quotes), for the statement around the rows.
 CHARACTER_BYTES, ROW_BYTES, STATEMENT_BYTES = 7, 80, 500
-SYNTAX_ERROR = 1064  # MySQL
-# MySQL's numbers for a row that the table does not take: a duplicate key, NULL, out of range, not in
-# the character set, too long, a CHECK (MariaDB's number and MySQL's).
-REFUSED_BY_TABLE = frozenset({1062, 1048, 1264, 1366, 1406, 4025, 3819})
 
 logger = logging.getLogger(__name__)
 
@@ -44,57 +39,67 @@ SQLITE_TABLE = _TABLE.format(
 
 
 def create_table(connection) -> None:
-    """Create the table user_data if it is missing, and say so."""
+    """Create the table user_data if it is missing, and print so."""
     with explained("cannot create user_data in"), closing(connection.cursor()) as cursor:
         if is_embedded(connection):
             cursor.execute(SQLITE_TABLE)
         else:
-            # Looked up first: IF NOT EXISTS wants the right to create even where there is one.
+            # Looked up first: IF NOT EXISTS needs the right to create in any case.
             cursor.execute("SHOW TABLES LIKE 'user_data'")
             if not cursor.fetchall():
                 cursor.execute(MYSQL_TABLE)
     print("Table user_data created successfully")
 
 
-def has_table(connection) -> bool:
-    tables = "SELECT name FROM main.sqlite_master WHERE name = 'user_data'"
-    return connection.execute(tables).fetchone() is not None
+# The unique keys of one whole column.
+_MYSQL_KEYS = """
+    SELECT MAX(COLUMN_NAME) FROM INFORMATION_SCHEMA.STATISTICS
+    WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_data' AND NON_UNIQUE = 0
+    GROUP BY INDEX_NAME HAVING COUNT(*) = 1 AND MAX(SUB_PART) IS NULL
+"""
+_SQLITE_KEYS = """
+    SELECT MAX(i.name) FROM pragma_index_list('user_data') AS l, pragma_index_info(l.name) AS i
+    WHERE l."unique" GROUP BY l.name HAVING COUNT(*) = 1
+"""
+# One parameter for a whole batch: 0.6 times as fast as LOAD DATA, a mark for each value 0.36 times.
+_MYSQL_INSERT = f"""
+    INSERT INTO user_data (user_id, name, email, age)
+    SELECT user_id, name, email, age FROM JSON_TABLE(%s, '$[*]' COLUMNS (
+        user_id VARCHAR(36) CHARACTER SET utf8mb4 PATH '$[0]',
+        name VARCHAR({MAX_TEXT}) CHARACTER SET utf8mb4 PATH '$[1]',
+        email VARCHAR({MAX_TEXT}) CHARACTER SET utf8mb4 PATH '$[2]',
+        age INT PATH '$[3]'
+    )) AS users
+"""
+_SQLITE_INSERT = """
+    INSERT INTO user_data (user_id, name, email, age)
+    SELECT json_extract(value, '$[0]'), json_extract(value, '$[1]'), json_extract(value, '$[2]'),
+        json_extract(value, '$[3]') FROM json_each(?)
+"""
 
 
 class UserTable:
     """user_data as a load sees it: what it holds already, and how rows are added."""
 
-    _UNIQUE_KEYS = """
-        SELECT MAX(COLUMN_NAME) FROM INFORMATION_SCHEMA.STATISTICS
-        WHERE TABLE_SCHEMA = DATABASE() AND TABLE_NAME = 'user_data' AND NON_UNIQUE = 0
-        GROUP BY INDEX_NAME HAVING COUNT(*) = 1 AND MAX(SUB_PART) IS NULL
-    """
-    _SQLITE_UNIQUE_KEYS = """
-        SELECT MAX(i.name) FROM pragma_index_list('user_data') AS l, pragma_index_info(l.name) AS i
-        WHERE l."unique" GROUP BY l.name HAVING COUNT(*) = 1
-    """
-
-    # One parameter for a whole batch: 0.6 times as fast as LOAD DATA, a mark for each value 0.36 times.
-    _INSERT_JSON = f"""
-        INSERT INTO user_data (user_id, name, email, age)
-        SELECT user_id, name, email, age FROM JSON_TABLE(%s, '$[*]' COLUMNS (
-            user_id VARCHAR(36) CHARACTER SET utf8mb4 PATH '$[0]',
-            name VARCHAR({MAX_TEXT}) CHARACTER SET utf8mb4 PATH '$[1]',
-            email VARCHAR({MAX_TEXT}) CHARACTER SET utf8mb4 PATH '$[2]',
-            age INT PATH '$[3]'
-        )) AS users
-    """
-
-    def __init__(self, connection, cursor):
-        self._cursor = cursor
-        embedded = is_embedded(connection)
-        self._mark, self._locking = ("?", "") if embedded else ("%s", "LOCK IN SHARE MODE")
-        if embedded:
-            cursor.execute(self._SQLITE_UNIQUE_KEYS)
+    def __init__(self, connection):
+        self.connection = connection
+        self._cursor = cursor = connection.cursor()
+        self._packet_bytes = math.inf
+        if is_embedded(connection):
+            self._insert, self._mark, self._locking = _SQLITE_INSERT, "?", ""
+            cursor.execute(_SQLITE_KEYS)
         else:
+            self._insert, self._mark, self._locking = _MYSQL_INSERT, "%s", "LOCK IN SHARE MODE"
             # A server that is not strict would cut a long name, and store NULL as ''.
             cursor.execute("SET SESSION sql_mode = CONCAT(@@sql_mode, ',STRICT_ALL_TABLES')")
-            cursor.execute(self._UNIQUE_KEYS)
+            # Without it MariaDB from 11.6.2 ends the transaction with error 1020 where a locking read
+            # meets a row that is newer than the transaction's snapshot.
+            cursor.execute("SHOW VARIABLES LIKE 'innodb_snapshot_isolation'")
+            if cursor.fetchall():
+                cursor.execute("SET SESSION innodb_snapshot_isolation = OFF")
+            cursor.execute("SELECT @@max_allowed_packet")
+            ((self._packet_bytes,),) = cursor.fetchall()
+            cursor.execute(_MYSQL_KEYS)
         unique = {name for (name,) in cursor.fetchall()}
         self.has_unique_keys = {"user_id", "email"} <= unique
         if "email" not in unique:
@@ -102,76 +107,38 @@ class UserTable:
                 "user_data has no UNIQUE index on email: a load is slow there, and other programs "
                 "may store an email twice"
             )
-        self._has_json_table = not embedded and self._knows_json_table()
-        self._packet_bytes = math.inf if embedded else self._max_allowed_packet()
-
-    def _max_allowed_packet(self) -> int:
-        self._cursor.execute("SELECT @@max_allowed_packet")
-        return self._cursor.fetchone()[0]
 
     def fits(self, rows: int, characters: int) -> bool:
-        """Tell whether so many rows, of so many characters in all, surely fit one statement."""
-        return self._packet_bytes >= (
-            STATEMENT_BYTES + rows * ROW_BYTES + characters * CHARACTER_BYTES
-        )
-
-    def _knows_json_table(self) -> bool:
-        """MariaDB from 10.6 and MySQL from 8.0 do."""
-        try:
-            self._cursor.execute(
-                "SELECT a FROM JSON_TABLE('[]', '$[*]' COLUMNS (a INT PATH '$')) AS j"
-            )
-            self._cursor.fetchall()
-        except Exception as error:
-            if getattr(error, "errno", None) == SYNTAX_ERROR:
-                return False
-            raise
-        return True
+        """Tell whether so many rows with so many characters are sure to fit into one statement."""
+        size = STATEMENT_BYTES + rows * ROW_BYTES + characters * CHARACTER_BYTES
+        return rows <= BATCH_ROWS and characters <= BATCH_TEXT and size <= self._packet_bytes
 
     def insert(self, users: list[User]) -> Exception | None:
-        """Add all the users in one statement, or none: then return why the table does not take them."""
-        if not users:
-            return None
+        """Add all the users and return None, or add none and return why the table rejects them."""
         try:
-            if self._has_json_table:
-                rows = json.dumps(users, ensure_ascii=False, separators=(",", ":"))
-                self._cursor.execute(self._INSERT_JSON, (rows,))
-            else:
-                row = f"({', '.join([self._mark] * len(COLUMNS))})"
-                rows = ", ".join([row] * len(users))
-                self._cursor.execute(
-                    f"INSERT INTO user_data (user_id, name, email, age) VALUES {rows}",
-                    [value for user in users for value in user],
-                )
+            rows = json.dumps(users, ensure_ascii=False, separators=(",", ":"))
+            self._cursor.execute(self._insert, (rows,))
         except Exception as error:
-            if _is_refused_by_table(error):
-                return error
-            raise
+            if kind_of(error) != REJECTED:
+                raise
+            return error
         return None
 
     def stored(self, users: list[User]) -> tuple[dict[str, User], dict[str, User]]:
         """Look up the stored users who share an id or an email with these, by id and by email."""
         by_id: dict[str, User] = {}
         by_email: dict[str, User] = {}
-        for column in ("user_id", "email"):
-            values = [getattr(user, column) for user in users]
-            marks = ", ".join([self._mark] * len(values))
-            # A locking read: a plain one does not see what others committed since our first.
+        for column in ("user_id", "email") if users else ():
+            # A locking read: a plain one sees only what was committed before our first read.
             self._cursor.execute(
-                f"SELECT user_id, name, email, age FROM user_data WHERE {column} IN ({marks}) "
-                f"{self._locking}",
-                values,
+                f"SELECT user_id, name, email, age FROM user_data WHERE {column} IN "
+                f"({', '.join([self._mark] * len(users))}) {self._locking}",
+                [getattr(user, column) for user in users],
             )
             for row in self._cursor.fetchall():
                 user = User(*row)
                 by_id[user.user_id] = by_email[user.email] = user
         return by_id, by_email
-
-
-def _is_refused_by_table(error: Exception) -> bool:
-    if isinstance(error, sqlite3.IntegrityError):
-        return True
-    return getattr(error, "errno", None) in REFUSED_BY_TABLE
 
 
 @contextmanager
@@ -189,10 +156,9 @@ def one_load_at_a_time(connection) -> Iterator[None]:
         # Fails where no database is chosen, for which GET_LOCK would be NULL, or the table is missing.
         cursor.execute("SHOW COLUMNS FROM user_data")
         cursor.fetchall()
-        for _ in range(LOAD_LOCK_SECONDS):
-            # In short waits, within the read time-out.
+        for _ in range(LOAD_LOCK_SECONDS):  # in short waits, within the read time-out
             cursor.execute(f"SELECT GET_LOCK({name}, 1)")
-            if cursor.fetchone() == (1,):
+            if cursor.fetchall() == [(1,)]:
                 break
         else:
             raise TimeoutError(f"another load into user_data runs for over {LOAD_LOCK_SECONDS} s")

@@ -3,21 +3,20 @@
 import math
 import threading
 import time
+from contextlib import nullcontext
 from decimal import Decimal
 from functools import cache
 
-from seed_errors import explained
-from seed_retry import clean_up, closing, is_transient
-from seed_settings import Node, Settings
+from seed_parts.errors import UNKNOWN_HOST, clean_up, closing, explained, is_transient
+from seed_parts.settings import Node, Settings
 
-UNKNOWN_HOST = 2005
-DOWN_SECONDS = 30  # so long a node that did not answer is tried after the others
+DOWN_SECONDS = 30  # a node that did not answer is tried last for so long
 _down_at: dict[Node, float] = {}
 _setting_up, _is_set_up = threading.Lock(), threading.Event()
 
 
 def whole_or_decimal(number: Decimal) -> int | Decimal:
-    """Give 67 for 67.00, and 67.5 as it is."""
+    """Return 67 for 67.00, and 67.5 unchanged."""
     return int(number) if number == number.to_integral_value() else number
 
 
@@ -26,7 +25,7 @@ def _converter_class() -> type:
     from mysql.connector.conversion import MySQLConverter
 
     class WholeNumbers(MySQLConverter):
-        """Give a DECIMAL that is whole as an int: an age is 67, not Decimal('67')."""
+        """Returns a whole DECIMAL as an int: an age is 67, not Decimal('67')."""
 
         def _decimal_to_python(self, value, desc=None):
             return whole_or_decimal(super()._decimal_to_python(value, desc))
@@ -37,10 +36,10 @@ def _converter_class() -> type:
 
 
 def connect_mysql(settings: Settings, *, within: float | None = None, **options):
-    """Connect to the first node of the settings that answers, those last that lately did not.
+    """Connect to the first node of the settings that answers; nodes that were down lately come last.
 
-    Each time-out is cut to `within` seconds. Raises the driver's own error, which says where, as whom
-    and what to do; never the password. A wrong password and its like are told by whichever node.
+    Each time-out is cut to `within` seconds. Raises the driver's own error, with place, user and what
+    to do, never the password. A permanent error, say a wrong password, is raised by the first node.
     """
     *others, last = sorted(settings.nodes, key=_was_down_lately)
     with explained("cannot connect to", settings):
@@ -55,7 +54,7 @@ def connect_mysql(settings: Settings, *, within: float | None = None, **options)
 
 
 def note_lost(connection) -> None:
-    """Remember that the node of the connection was lost, so that the others are tried before it."""
+    """Remember that the node of `connection` was lost, so that the others are tried before it."""
     _down_at[Node(connection.server_host, connection.server_port)] = time.monotonic()
 
 
@@ -70,9 +69,7 @@ def _connect(**options):
     """
     import mysql.connector
 
-    if _is_set_up.is_set():
-        return mysql.connector.connect(**options)
-    with _setting_up:
+    with nullcontext() if _is_set_up.is_set() else _setting_up:
         try:
             return mysql.connector.connect(**options)
         finally:
@@ -96,16 +93,16 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
         charset="utf8mb4",
         collation="utf8mb4_general_ci",  # the driver's default is unknown to MariaDB
         connection_timeout=seconds(settings.connect_timeout),
-        # The driver waits for ever else. Each bounds one wait for bytes, not a whole query.
+        # Without them the driver waits for ever. Each bounds one wait for bytes, not a whole query.
         read_timeout=seconds(settings.read_timeout),
         write_timeout=seconds(settings.read_timeout),
         converter_class=_converter_class(),
-        # The driver escapes parameters with backslashes, whatever the server makes of them.
-        # SPACE(0), since in another mode a plain '' is NULL, and would switch all modes off.
+        # The driver always escapes parameters with backslashes, so the server has to accept them.
+        # SPACE(0): with EMPTY_STRING_IS_NULL a plain '' is NULL, which would clear all modes.
         init_command="SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', SPACE(0))",
         **options,
     )
-    if settings.is_cluster:
+    if len(settings.nodes) > 1:
         try:
             _join_cluster(connection)
         except BaseException as error:
@@ -121,5 +118,5 @@ def _join_cluster(connection) -> None:
         if cursor.fetchall():  # Galera; with other clusters, that is their router's business
             # 1: wait before a SELECT or a transaction. Idle it costs 16 microseconds a statement.
             cursor.execute("SET SESSION wsrep_sync_wait = 1")
-            cursor.execute("START TRANSACTION")  # 1047 where cut off; connecting tells nothing
+            cursor.execute("START TRANSACTION")  # 1047 where cut off; connecting works there
             connection.rollback()

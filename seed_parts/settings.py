@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import NamedTuple
 
-ROOT = Path(__file__).resolve().parent
+ROOT = Path(__file__).resolve().parent.parent  # where seed.py and .env are
 
 # Seconds. A read may wait for a row lock as long as InnoDB lets it, 50 s, so its limit is above that.
 CONNECT_SECONDS, READ_SECONDS, DEADLINE_SECONDS = 10, 60, 120
@@ -36,10 +36,6 @@ class Settings:
     read_timeout: int
     deadline: int
 
-    @property
-    def is_cluster(self) -> bool:
-        return len(self.nodes) > 1
-
     def __str__(self) -> str:
         if not self.nodes:
             return f"embedded SQLite file {self.file}"
@@ -51,7 +47,7 @@ def read_settings() -> Settings:
     """Read DB_HOST and its like from the environment, else from `.env` beside seed.py.
 
     A variable that is set wins even when it is empty: `DB_HOST=` asks for the embedded engine.
-    Raises ValueError for a value that cannot be meant, FileNotFoundError for a DB_SSL_CA not there.
+    Raises ValueError if a value is invalid, FileNotFoundError if the file of DB_SSL_CA is missing.
     """
     from_file = _read_env_file()
 
@@ -66,7 +62,7 @@ def read_settings() -> Settings:
 
     database = value("DB_NAME", "ALX_prodev")
     if re.search(r"[/\\\0]", database) or database in (".", ".."):
-        raise ValueError(f"DB_NAME is {database!r}: a database name holds no slash")
+        raise ValueError(f"DB_NAME is {database!r}: a database name cannot contain a slash")
     host, socket = value("DB_HOST", "").strip(), value("DB_SOCKET", "")
     if os.environ.get("DB_HOST") is not None and "DB_SOCKET" not in os.environ:
         socket = ""  # of .env, against a DB_HOST of the environment, which wins

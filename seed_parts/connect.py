@@ -1,0 +1,120 @@
+"""Which engine holds the data, connecting to it, and a connection that outlives a lost server.
+
+With DB_HOST set it is the MySQL or MariaDB server there, and nothing else. Without it, it is a SQLite
+file whose connections answer the same calls. Callers need not know which one they have.
+"""
+
+import logging
+import random
+import sqlite3
+import time
+from collections.abc import Callable
+
+from seed_parts.embedded import connect_embedded, create_file
+from seed_parts.errors import CONFLICT, clean_up, closing, explained, is_transient, kind_of
+from seed_parts.mysql import connect_mysql, note_lost
+from seed_parts.settings import read_settings
+
+# A server that is started again is back within seconds: 15 attempts are spread over 25 to 50 of them.
+ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 15, 0.1, 5.0
+
+logger = logging.getLogger(__name__)
+
+
+def connect_db():
+    """Connect to the server, with no database chosen.
+
+    Raises the driver's own error, with host, port, user and what to do; never the password.
+    """
+    settings = read_settings()
+    if settings.nodes:
+        return connect_mysql(settings)
+    return connect_embedded(settings.file, settings.database, to_server=True)
+
+
+def connect_to_prodev(*, for_reading: bool = False, within: float | None = None):
+    """Connect to the database DB_NAME. Raises as `connect_db` does.
+
+    With `for_reading`, MySQL returns values as bytes, unconverted, and each statement is a transaction
+    of its own. Every time-out of the connection is cut to `within` seconds.
+    """
+    settings = read_settings()
+    if not settings.nodes:
+        return connect_embedded(settings.file, settings.database)
+    # raw for the whole connection, not for a cursor: connector 9.7's `fetchmany` asks the connection
+    # how to convert the first row of the next block.
+    options = {"raw": True, "autocommit": True} if for_reading else {}
+    return connect_mysql(settings, within=within, database=settings.database, **options)
+
+
+def create_database(connection) -> None:
+    """Create the database DB_NAME on `connection` if it is missing."""
+    settings = read_settings()
+    with (
+        explained("cannot create the database in", settings),
+        closing(connection.cursor()) as cursor,
+    ):
+        # Looked up first: CREATE DATABASE IF NOT EXISTS needs the right to create in any case.
+        cursor.execute(
+            "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
+            (settings.database,),
+        )
+        if cursor.fetchall():
+            return
+        if is_embedded(connection):
+            create_file(settings.file)
+            connection.list_database(settings.database)
+        else:
+            name = settings.database.replace("`", "``")
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+
+
+def is_embedded(connection) -> bool:
+    return isinstance(connection, sqlite3.Connection)
+
+
+class LastingConnection:
+    """Runs steps on a connection; a lost connection is replaced and its step run again.
+
+    `connect(within=seconds)` makes a connection. The first one is one attempt, so that a server that is
+    not there is reported immediately. A `given` connection is used first and stays its owner's to close.
+    """
+
+    def __init__(self, connect: Callable, given=None):
+        self._connect, self._given = connect, given
+        self._seconds = read_settings().deadline
+        self._connection = connect(within=None) if given is None else given
+
+    def run(self, step: Callable):
+        """Return `step(connection)`; after a transient error run it again, on a new connection.
+
+        There are ATTEMPTS in all, within DB_DEADLINE seconds; then the last error is raised. On the
+        embedded engine SQLite itself waits for locks.
+        """
+        if is_embedded(self._connection):
+            return step(self._connection)
+        deadline = time.monotonic() + self._seconds
+        attempt = 1
+        while True:
+            try:
+                if self._connection is None:
+                    self._connection = self._connect(within=deadline - time.monotonic())
+                return step(self._connection)
+            except Exception as error:
+                # With jitter: all clients of a server lose it at the same moment.
+                longest = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
+                pause = longest * random.uniform(0.5, 1)  # noqa: S311, no secret
+                is_last = attempt == ATTEMPTS or time.monotonic() + pause >= deadline
+                if is_last or not is_transient(error):
+                    raise
+                logger.warning("trying again: %s", error)
+                if kind_of(error) != CONFLICT and self._connection is not None:
+                    note_lost(self._connection)
+                    clean_up(self.close, error)
+                    self._connection = None
+                time.sleep(pause)
+                attempt += 1
+
+    def close(self) -> None:
+        if self._connection is not None and self._connection is not self._given:
+            self._connection.close()
