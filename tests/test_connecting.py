@@ -100,6 +100,7 @@ def test_unix_socket_is_used_instead_of_host_and_port(mysql_engine, monkeypatch,
     socket = mysql_engine.server.socket
     monkeypatch.setenv("DB_SOCKET", str(socket))
     monkeypatch.setenv("DB_HOST", "nowhere.invalid")
+    monkeypatch.setenv("DB_PORT", "1")
     seed.connect_db().close()
     monkeypatch.delenv("DB_HOST")
     seed.connect_db().close()

@@ -145,6 +145,19 @@ def test_consumer_that_is_slower_than_the_server_waits_sees_every_row_once(
     assert seen == expected("stream_users", 3 * ROWS)
 
 
+def test_table_that_is_locked_for_a_moment_costs_and_repeats_no_row(users, fragile, monkeypatch):
+    fragile.query("SET GLOBAL lock_wait_timeout = 1")
+    with contextlib.closing(fragile.connect(database="prodev")) as other:
+        seen = list(itertools.islice(users, 1_000))
+        other.cursor().execute("LOCK TABLES user_data WRITE")
+        unlocked = []
+        monkeypatch.setattr("time.sleep", lambda _: unlocked.append(other.close()))
+        seen += users
+    fragile.query("SET GLOBAL lock_wait_timeout = 86400")
+    assert seen == expected("stream_users")
+    assert len(unlocked) == 1
+
+
 def test_server_that_stays_away_is_the_drivers_error_after_growing_pauses(
     script, fragile, pauses, each_driver
 ):

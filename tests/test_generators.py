@@ -71,6 +71,7 @@ def test_stream_users_yields_each_user_as_a_dict_in_the_order_of_the_ids(script,
     load(*random.Random(1).sample(rows, len(rows)))
     users = list(script(STREAM).stream_users())
     assert users == [user_dict(row) for row in rows]
+    assert users == list(script(STREAM)())  # the module itself, which the main file calls
     assert repr(users[0]) == repr(
         user_dict(rows[0])
     )  # the order of the keys, and 1, not Decimal('1')
@@ -110,11 +111,6 @@ def test_text_of_any_script_comes_back_as_it_was_stored(script, load):
     names = ["Zoë O'Brien", "王小明", "محمد", "🚀", 'say "hi"', "a\nb", "%s; --", "=1+1", " x "]
     load(*((user_row(n)[0], name, f"{n}@x", 1) for n, name in enumerate(names)))
     assert [user["name"] for user in script(STREAM).stream_users()] == names
-
-
-def test_the_module_itself_can_be_called_as_the_main_file_does(script, load):
-    load(user_row(1))
-    assert list(script(STREAM)()) == list(script(STREAM).stream_users()) == [user_dict(user_row(1))]
 
 
 def test_batches_hold_every_user_once_and_the_last_may_be_shorter(script, load):
