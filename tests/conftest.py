@@ -5,6 +5,7 @@ import csv
 import functools
 import io
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -30,19 +31,18 @@ from servers import Server, find_program, private_server, why_no_program  # noqa
 NOT_OF_THE_REPOSITORY = shutil.ignore_patterns(
     ".git", *(line.rstrip("/") for line in (ROOT / ".gitignore").read_text().splitlines())
 )
-SETTINGS = (
-    *("DB_HOST", "DB_PORT", "DB_SOCKET", "DB_SSL_CA", "DB_USER", "DB_PASSWORD", "DB_NAME"),
-    *("DB_FILE", "DB_CONNECT_TIMEOUT", "DB_READ_TIMEOUT", "DB_DEADLINE"),
-)
+SETTINGS = re.findall(r"^(\w+)=", (ROOT / ".env.example").read_text(), re.MULTILINE)
+PIPES = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
+AGES = {"Ada": 20, "Grace": 41, "Linus": 67}
+USERS = [(name, f"{name.lower()}@example.com", age) for name, age in AGES.items()]
 
 
 def pytest_addoption(parser):
     parser.addoption(
         "--server",
         metavar="KIND",
-        help="the server that the tests run on: mariadb or mysql, with a version if need be:"
-        " mariadb-11.8. By default what is installed, else what servers.unpack fetched,"
-        " MariaDB before MySQL.",
+        help="the server to test on: mariadb or mysql, with a version if need be: mariadb-11.8."
+        " By default what is installed, else what servers.unpack fetched, MariaDB before MySQL.",
     )
 
 
@@ -62,18 +62,12 @@ def pytest_report_header(config):
 def pytest_collection_modifyitems(config, items):
     """Leave out the tests of another kind of server: they are no tests of this one."""
     program = find_program(config.getoption("server"))
-    others = [
-        item
-        for item in items
-        for mark in item.iter_markers("server")
-        if program and program.kind not in mark.args
-    ]
-    if others:
-        config.hook.pytest_deselected(items=others)
-        items[:] = [item for item in items if item not in others]
 
+    def is_other(item) -> bool:
+        return any(program and program.kind not in m.args for m in item.iter_markers("server"))
 
-# ---------------------------------------------------------------- the engines
+    config.hook.pytest_deselected(items=[item for item in items if is_other(item)])
+    items[:] = [item for item in items if not is_other(item)]
 
 
 class Engine(NamedTuple):
@@ -87,7 +81,11 @@ class Engine(NamedTuple):
         """Connect past the code under test, to prepare or to look."""
         if self.server is None:
             return sqlite3.connect(self.settings["DB_FILE"])
-        return mysql.connector.connect(**_credentials(self.server), **options)
+        address = {"host": self.server.host, "port": self.server.port}
+        user = {"user": self.server.user, "password": self.server.password}
+        options |= {"charset": "utf8mb4", "collation": "utf8mb4_general_ci"}
+        # Without TLS it is a hundred times as fast.
+        return mysql.connector.connect(**address, **user, ssl_disabled=True, **options)
 
     def query(self, sql: str, values: tuple = ()) -> list[tuple]:
         """Run one statement on the test's database, commit, and return its rows."""
@@ -103,22 +101,23 @@ class Engine(NamedTuple):
 
     @contextlib.contextmanager
     def _commit(self) -> Iterator:
-        database = {"database": self.settings["DB_NAME"]} if self.server else {}
-        with contextlib.closing(self.connect(**database)) as connection:
+        with contextlib.closing(self.connect(database=self.settings["DB_NAME"])) as connection:
             yield connection.cursor()
             connection.commit()
 
     def connections(self) -> int:
         """Count the connections that are open to the test's database."""
+        return len(self.open_connections())
+
+    def open_connections(self) -> list:
+        """The server's numbers of those connections, or the handles of the file."""
         if self.server is None:
-            return len(_open_handles(Path(self.settings["DB_FILE"])))
+            return _open_handles(Path(self.settings["DB_FILE"]))
+        sql = "SELECT ID FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = %s"
         with contextlib.closing(self.connect()) as connection:
             cursor = connection.cursor()
-            cursor.execute(
-                "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = %s",
-                (self.settings["DB_NAME"],),
-            )
-            return cursor.fetchone()[0]
+            cursor.execute(sql, (self.settings["DB_NAME"],))
+            return [number for (number,) in cursor]
 
 
 def _open_handles(path: Path, process: int | str = "self") -> list[str]:
@@ -128,18 +127,6 @@ def _open_handles(path: Path, process: int | str = "self") -> list[str]:
             if os.path.samefile(handle, path):
                 handles.append(handle.name)
     return handles
-
-
-def _credentials(server: Server) -> dict:
-    return {
-        "host": server.host,
-        "port": server.port,
-        "user": server.user,
-        "password": server.password,
-        "charset": "utf8mb4",
-        "collation": "utf8mb4_general_ci",
-        "ssl_disabled": True,  # a hundred times as fast
-    }
 
 
 @pytest.fixture(scope="session")
@@ -160,9 +147,7 @@ def mysql_server(new_server) -> Iterator[Server]:
 
 def lacks(reason: str) -> None:
     """Skip the test, but fail it in CI: what CI does not run, nobody does."""
-    if os.environ.get("CI"):
-        pytest.fail(reason)
-    pytest.skip(reason)
+    (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
 @pytest.fixture(autouse=True)
@@ -174,36 +159,33 @@ def _no_settings_of_the_user(monkeypatch, tmp_path):
     monkeypatch.delenv("PYTHONUNBUFFERED", raising=False)  # it would hide a missing flush
 
 
+def _use(monkeypatch, server: Server | None, **settings: str) -> Engine:
+    """Set the settings, those of the server too."""
+    if server:
+        settings |= {"DB_HOST": server.host, "DB_PORT": str(server.port)}
+        settings |= {"DB_USER": server.user, "DB_PASSWORD": server.password}
+    for name, value in settings.items():
+        monkeypatch.setenv(name, value)
+    return Engine("mysql" if server else "embedded", settings, server)
+
+
 @pytest.fixture
 def embedded(monkeypatch, tmp_path) -> Engine:
-    settings = {
-        "DB_HOST": "",
-        "DB_NAME": "ALX_prodev",
-        "DB_FILE": str(tmp_path / "embedded.sqlite3"),
-    }
-    return _use(monkeypatch, Engine("embedded", settings, None))
+    file = str(tmp_path / "embedded.sqlite3")
+    return _use(monkeypatch, None, DB_HOST="", DB_NAME="ALX_prodev", DB_FILE=file)
 
 
 @pytest.fixture
 def mysql_engine(monkeypatch, mysql_server) -> Iterator[Engine]:
-    settings = {
-        "DB_HOST": mysql_server.host,
-        "DB_PORT": str(mysql_server.port),
-        "DB_USER": mysql_server.user,
-        "DB_PASSWORD": mysql_server.password,
-        "DB_NAME": f"prodev_{uuid.uuid4().hex}",
-    }
-    engine = _use(monkeypatch, Engine("mysql", settings, mysql_server))
+    name = f"prodev_{uuid.uuid4().hex}"
+    engine = _use(monkeypatch, mysql_server, DB_NAME=name)
     yield engine
+    leaked = engine.open_connections()
     with contextlib.closing(engine.connect()) as connection:
-        cursor = connection.cursor()
-        cursor.execute(
-            "SELECT ID FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = %s", (settings["DB_NAME"],)
-        )
-        for (leaked,) in cursor.fetchall():  # one of a test that failed would keep DROP waiting
+        for number in leaked:  # one of a test that failed would keep DROP waiting
             with contextlib.suppress(mysql.connector.Error):
-                cursor.execute(f"KILL {leaked}")
-        cursor.execute(f"DROP DATABASE IF EXISTS {settings['DB_NAME']}")
+                connection.cursor().execute(f"KILL {number}")
+        connection.cursor().execute(f"DROP DATABASE IF EXISTS {name}")
 
 
 @pytest.fixture(scope="module")
@@ -223,17 +205,9 @@ def plaintext_server(new_server) -> Iterator[Server]:
 @pytest.fixture
 def fragile(fragile_server, monkeypatch) -> Engine:
     """That server, up, with an empty table user_data."""
-    server = fragile_server
-    settings = {
-        "DB_HOST": server.host,
-        "DB_PORT": str(server.port),
-        "DB_USER": server.user,
-        "DB_PASSWORD": server.password,
-        "DB_NAME": "prodev",
-    }
-    if server.process.poll() is not None:
-        server.start()
-    engine = _use(monkeypatch, Engine("mysql", settings, server))
+    if fragile_server.process.poll() is not None:
+        fragile_server.start()
+    engine = _use(monkeypatch, fragile_server, DB_NAME="prodev")
     with contextlib.closing(engine.connect()) as connection:
         connection.cursor().execute("DROP DATABASE IF EXISTS prodev")
     make_table()
@@ -251,10 +225,8 @@ def make_table() -> None:
 @pytest.fixture(params=[False, True], ids=["C extension", "pure Python"])
 def each_driver(request, monkeypatch) -> None:
     """The driver with its C extension, and without."""
-    connect = mysql.connector.connect
-    monkeypatch.setattr(
-        mysql.connector, "connect", lambda **k: connect(**({"use_pure": request.param} | k))
-    )
+    connect = functools.partial(mysql.connector.connect, use_pure=request.param)
+    monkeypatch.setattr("mysql.connector.connect", connect)
 
 
 @pytest.fixture
@@ -281,22 +253,14 @@ def engine(request) -> Engine:
     return request.getfixturevalue(request.param)
 
 
-def _use(monkeypatch, engine: Engine) -> Engine:
-    for name, value in engine.settings.items():
-        monkeypatch.setenv(name, value)
-    return engine
-
-
 @pytest.fixture
 def load(engine, tmp_path, capsys) -> Callable[..., tuple]:
     """Load rows given as tuples, or a whole CSV text, into the engine's user_data; return the counts."""
 
     def load(*rows: tuple, text: str | bytes | None = None, name: str = "users.csv"):
         path = tmp_path / name
-        if text is None:
-            path.write_text(csv_text(rows), encoding="utf-8")
-        else:
-            path.write_bytes(text if isinstance(text, bytes) else text.encode())
+        content = csv_text(rows) if text is None else text
+        path.write_bytes(content if isinstance(content, bytes) else content.encode())
         make_table()
         with contextlib.closing(seed.connect_to_prodev()) as connection:
             counts = seed.insert_data(connection, path)
@@ -308,27 +272,18 @@ def load(engine, tmp_path, capsys) -> Callable[..., tuple]:
 
 def csv_text(rows) -> str:
     text = io.StringIO()
-    writer = csv.writer(text)
-    writer.writerow(["user_id", "name", "email", "age"])
-    writer.writerows(rows)
+    csv.writer(text).writerows([("user_id", "name", "email", "age"), *rows])
     return text.getvalue()
 
 
 def user_row(number: int, age: int = 30) -> tuple[str, str, str, int]:
     """A user whose user_id sorts by `number`."""
-    return (
-        f"00000000-0000-4000-8000-{number:012}",
-        f"User {number}",
-        f"u{number}@example.com",
-        age,
-    )
+    user_id = f"00000000-0000-4000-8000-{number:012}"
+    return user_id, f"User {number}", f"u{number}@example.com", age
 
 
 def user_dict(row: tuple) -> dict:
     return dict(zip(("user_id", "name", "email", "age"), row, strict=True))
-
-
-# ----------------------------------------------------------------- the scripts
 
 
 @pytest.fixture
@@ -342,12 +297,10 @@ def users_db(tmp_path, monkeypatch) -> Path:
     """A working directory with a users.db of three users, aged 20, 41 and 67."""
     monkeypatch.chdir(tmp_path)
     path = tmp_path / "users.db"
-    with contextlib.closing(sqlite3.connect(path)) as connection:
-        connection.execute(
-            "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
-        )
+    columns = "id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER"
+    with contextlib.closing(sqlite3.connect(path)) as connection, connection:
+        connection.execute(f"CREATE TABLE users ({columns})")
         connection.executemany("INSERT INTO users (name, email, age) VALUES (?, ?, ?)", USERS)
-        connection.commit()
     return path
 
 
@@ -363,19 +316,11 @@ def connect_as(monkeypatch) -> Callable[..., None]:
     return connect_as
 
 
-USERS = [
-    ("Ada", "ada@example.com", 20),
-    ("Grace", "grace@example.com", 41),
-    ("Linus", "linus@example.com", 67),
-]
-
-
 @pytest.fixture(scope="session")
 def clone(tmp_path_factory) -> Path:
     """A fresh copy of what the repository holds: no settings, no databases, nothing ignored."""
-    folder = tmp_path_factory.mktemp("clone")
-    shutil.copytree(ROOT, folder, ignore=NOT_OF_THE_REPOSITORY, dirs_exist_ok=True)
-    return folder
+    folder = tmp_path_factory.mktemp("fresh") / "clone"
+    return Path(shutil.copytree(ROOT, folder, ignore=NOT_OF_THE_REPOSITORY))
 
 
 @pytest.fixture
@@ -387,16 +332,8 @@ def own_clone(clone, tmp_path) -> Path:
 
 def run_at_once(count: int, program: Path, settings: dict[str, str]) -> tuple[list[int], list]:
     """Run a program `count` times at the same time; return the exit statuses and (stdout, stderr)s."""
-    programs = [
-        subprocess.Popen(
-            [sys.executable, program],
-            env=os.environ | settings,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-        for _ in range(count)
-    ]
+    command, environment = [sys.executable, program], os.environ | settings
+    programs = [subprocess.Popen(command, env=environment, **PIPES) for _ in range(count)]
     outputs = [running.communicate(timeout=60) for running in programs]
     return [running.returncode for running in programs], outputs
 
@@ -405,13 +342,6 @@ def run_python(*arguments, cwd: Path, settings: dict[str, str] | None = None, st
     """Run a Python program to its end, with these settings only, and return what it printed."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith("DB_")}
     environment |= {"PYTHONDONTWRITEBYTECODE": "1", **(settings or {})}
-    return subprocess.run(
-        [sys.executable, *map(str, arguments)],
-        cwd=cwd,
-        env=environment,
-        input=stdin,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
+    command = [sys.executable, *map(str, arguments)]
+    options = {"cwd": cwd, "env": environment, "input": stdin, "timeout": 60, "check": False}
+    return subprocess.run(command, **options, **PIPES)

@@ -9,7 +9,6 @@ import sqlite3
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
 from pathlib import Path
 
 import aiosqlite
@@ -29,10 +28,6 @@ A_WHILE = READ.replace("500000000", "200000")
 OLDER_FAILS = A_WHILE.format("max(i) AS id")  # while the query for all users still reads
 # The first row fails, but only if it is given; for the older users there is never a row to give.
 ALL_FAILS = A_WHILE.format("CASE i WHEN 1 THEN abs(-9223372036854775808) END AS id, i % 40 AS age")
-HOLD_LOCK = (
-    "import sqlite3, sys; c = sqlite3.connect(sys.argv[1]); c.execute('BEGIN EXCLUSIVE');"
-    "print('locked', flush=True); sys.stdin.read()"
-)
 
 
 @pytest.fixture
@@ -44,17 +39,6 @@ def put_view(path: Path, sql: str) -> None:
     """Put a view in the place of the table."""
     with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.executescript(f"DROP TABLE users; CREATE VIEW users AS {sql}")
-
-
-@pytest.fixture
-def locked(users_db) -> Iterator[None]:
-    """Another process, in a long commit: nobody can read."""
-    with subprocess.Popen(
-        [sys.executable, "-c", HOLD_LOCK, users_db], stdin=subprocess.PIPE, stdout=subprocess.PIPE
-    ) as other:
-        assert other.stdout.readline() == b"locked\n"
-        yield
-        other.communicate()
 
 
 @contextlib.asynccontextmanager
@@ -76,16 +60,22 @@ async def nothing_left(path: Path):
 
 @pytest.mark.parametrize(
     ("users", "message"),
-    [(OLDER_FAILS, "no such column: age"), (ALL_FAILS, "integer overflow")],
-    ids=["older users", "all users"],
+    [
+        (OLDER_FAILS, "no such column: age"),
+        (ALL_FAILS, "integer overflow"),
+        ("SELECT * FROM nobody", "no such table: main.nobody"),
+    ],
+    ids=["older users", "all users", "both"],
 )
-async def test_query_that_fails_is_an_error_and_leaves_the_other_one_not_running(
+async def test_query_that_fails_is_one_line_and_leaves_nothing_running(
     concurrent, users_db, users, message
 ):
     put_view(users_db, users)
     async with nothing_left(users_db):
         with pytest.raises(sqlite3.OperationalError, match=message):
             await concurrent.fetch_concurrently()
+    done = run_python(*LOUD, ROOT / SCRIPT, cwd=users_db.parent)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "", f"3-concurrent.py: {message}\n")
 
 
 async def test_cancelling_reads_for_ever_ends_them_and_so_does_a_timeout(concurrent, users_db):
@@ -103,37 +93,22 @@ async def test_cancelling_reads_for_ever_ends_them_and_so_does_a_timeout(concurr
                 await concurrent.fetch_concurrently()
 
 
-async def test_cancelling_at_any_turn_of_the_loop_leaves_nothing(concurrent, users_db):
-    turns, cancelled = 0, True
-    while cancelled:  # until it is done before it is cancelled
-        async with nothing_left(users_db):
-            task = asyncio.create_task(concurrent.fetch_concurrently())
-            for _ in range(turns):
-                await asyncio.sleep(0)
-            task.cancel()
-            try:
-                users, older_users = await task
-            except asyncio.CancelledError:
-                turns = turns * 5 // 4 + 1
-            else:
-                cancelled = False
-    assert turns > 10
-    assert (len(users), len(older_users)) == (3, 2)
-
-
-async def test_cancelling_right_after_any_answer_of_a_thread_leaves_the_file_unlocked(
-    concurrent, users_db, monkeypatch
+@pytest.mark.parametrize("is_late", [False, True], ids=["just before", "right after"])
+async def test_cancelling_at_any_turn_of_the_loop_leaves_nothing(
+    concurrent, users_db, monkeypatch, is_late
 ):
     loop = asyncio.get_running_loop()
     call_soon = loop.call_soon_threadsafe  # the way on which threads give their answers
-    answers = number = 0
+    answers = number = 0  # the loop turns for them only: it is cancelled at each, one after another
 
     def call_and_cancel(give, *args, **kwargs):
         def answer(*args):
             nonlocal answers
-            give(*args)
             answers += 1
-            if answers == number:
+            if answers == number and not is_late:
+                task.cancel()
+            give(*args)
+            if answers == number and is_late:
                 task.cancel()
 
         return call_soon(answer, *args, **kwargs)
@@ -144,15 +119,14 @@ async def test_cancelling_right_after_any_answer_of_a_thread_leaves_the_file_unl
         while answers >= number:  # until it is done before it is cancelled
             answers, number = 0, number + 1
             async with nothing_left(users_db):
-                task = asyncio.create_task(concurrent.async_fetch_users())
+                task = asyncio.create_task(concurrent.fetch_concurrently())
                 await asyncio.wait([task])
-            with contextlib.closing(sqlite3.connect(users_db, timeout=0)) as writer:
-                writer.execute("UPDATE users SET age = age + 1")
-                writer.commit()
+            with contextlib.closing(sqlite3.connect(users_db, timeout=0)) as writer, writer:
+                writer.execute("UPDATE users SET age = age + 1")  # the file is not locked
     finally:
         gc.enable()
-    assert number > 3
-    assert len(task.result()) == 3
+    assert number > 8
+    assert list(map(len, task.result())) == [3, 2]
 
 
 @pytest.mark.parametrize("method", ["__init__", "execute"], ids=["opening", "executing"])
@@ -196,12 +170,14 @@ async def test_cancelling_stays_a_cancelling_when_the_file_cannot_be_opened(user
 
 
 async def test_file_that_is_locked_or_cannot_be_opened_is_an_error_of_sqlite(
-    concurrent, users_db, locked, connect_as
+    concurrent, users_db, connect_as
 ):
     connect_as(timeout=0.05)
     async with nothing_left(users_db):
-        with pytest.raises(sqlite3.OperationalError, match="database is locked"):
-            await concurrent.fetch_concurrently()
+        with contextlib.closing(sqlite3.connect(users_db)) as other:
+            other.execute("BEGIN EXCLUSIVE")
+            with pytest.raises(sqlite3.OperationalError, match="database is locked"):
+                await concurrent.fetch_concurrently()
     users_db.unlink()
     users_db.mkdir()
     async with nothing_left(users_db):
@@ -209,27 +185,7 @@ async def test_file_that_is_locked_or_cannot_be_opened_is_an_error_of_sqlite(
             await concurrent.async_fetch_users()
 
 
-async def test_error_of_the_block_is_seen_and_its_connection_closed(users_db):
-    async with nothing_left(users_db):
-        with pytest.raises(sqlite3.IntegrityError, match="UNIQUE") as raised:
-            async with seed.closing_async(aiosqlite.connect(users_db)) as db:
-                await db.execute("INSERT INTO users (id) VALUES (1)")
-        assert not hasattr(raised.value, "__notes__")
-
-
 # ------------------------------------------------------------- as a program
-
-
-@pytest.mark.parametrize(
-    ("users", "message"),
-    [(OLDER_FAILS, "no such column: age"), ("SELECT * FROM nobody", "no such table: main.nobody")],
-    ids=["one query", "both queries"],
-)
-def test_program_whose_query_fails_ends_by_itself_with_one_line(users_db, users, message):
-    put_view(users_db, users)
-    done = run_python(*LOUD, ROOT / SCRIPT, cwd=users_db.parent)
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"3-concurrent.py: {message}\n"
 
 
 def test_program_ends_by_itself_when_there_is_no_file_and_none_can_be_made(own_clone, tmp_path):

@@ -1,30 +1,26 @@
 """The private servers themselves: every one that this machine has."""
 
 import contextlib
-from pathlib import Path
+import re
 
 import mysql.connector
 import pytest
-from conftest import lacks, run_python
+from conftest import ROOT, lacks, run_python
 
 from servers import Server, find_programs, private_server, why_no_program
 from servers.unpack import CannotUnpack, unpack
 
 PROGRAMS = [program.name for program in find_programs()]
-ROOT = Path(__file__).resolve().parent.parent
 CIPHER = "SHOW STATUS LIKE 'Ssl_cipher'"
 
 
 @pytest.fixture(params=PROGRAMS or [None])
 def kind(request) -> str:
-    if request.param is None:
-        lacks(f"needs a server: {why_no_program()}")
-    return request.param
+    return request.param or lacks(f"needs a server: {why_no_program()}")
 
 
-def query(server: Server, sql: str, *, by_socket: bool = False) -> list[tuple]:
-    port = {"host": server.host, "port": server.port}
-    address = {"unix_socket": str(server.socket)} if by_socket else port
+def query(server: Server, sql: str, **socket) -> list[tuple]:
+    address = socket or {"host": server.host, "port": server.port}
     user = {"user": server.user, "password": server.password, "collation": "utf8mb4_general_ci"}
     with contextlib.closing(mysql.connector.connect(**user, **address)) as connection:
         cursor = connection.cursor()
@@ -32,37 +28,29 @@ def query(server: Server, sql: str, *, by_socket: bool = False) -> list[tuple]:
         return cursor.fetchall() if cursor.description else []
 
 
-def test_server_answers_on_socket_and_port_and_leaves_nothing(kind):
-    with private_server(kind=kind) as server:
-        for by_socket in (True, False):
-            ((version,),) = query(server, "SELECT @@version", by_socket=by_socket)
-            assert f"{server.kind}-{version}".startswith(kind)
-        has_tls = server.kind == "mysql" or int(server.version.split(".")[0]) >= 11  # by default
-        assert bool(query(server, CIPHER)[0][1]) == has_tls
-    assert server.process.poll() is not None
-    assert not server.socket.parent.exists()
-
-
-def test_plaintext_server_has_no_tls_and_keeps_its_data_when_killed(kind):
-    with private_server(kind=kind, plaintext=True) as server:
+@pytest.mark.parametrize("plaintext", [False, True])
+def test_server_answers_keeps_its_data_when_killed_and_leaves_nothing(kind, plaintext):
+    with private_server(kind=kind, plaintext=plaintext) as server:
         query(server, "CREATE DATABASE kept")
         server.kill()
         server.start()
         assert query(server, "SHOW DATABASES LIKE 'kept'") == [("kept",)]
-        assert query(server, CIPHER)[0][1] == ""
+        for address in ({"unix_socket": str(server.socket)}, {}):
+            ((version,),) = query(server, "SELECT @@version", **address)
+            assert f"{server.kind}-{version}".startswith(kind)
+        has_tls = server.kind == "mysql" or int(server.version.split(".")[0]) >= 11  # by default
+        assert bool(query(server, CIPHER)[0][1]) == (has_tls and not plaintext)
+    assert server.process.poll() is not None
+    assert not server.socket.parent.exists()
 
 
-def test_program_that_used_a_server_leaves_no_file(kind, tmp_path):
-    text = f"from servers import private_server\nwith private_server(kind={kind!r}): print('ready')"
+def test_program_whose_server_does_not_start_ends_with_its_log_and_leaves_no_file(kind, tmp_path):
+    arguments = f"'--no-such-option', kind={kind!r}"
+    text = f"from servers import private_server\nwith private_server({arguments}): print('ready')"
     settings = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
     done = run_python("-c", text, cwd=tmp_path, settings=settings)
-    assert (done.stdout, done.stderr, list(tmp_path.iterdir())) == ("ready\n", "", [])
-
-
-def test_start_that_fails_raises_with_the_log_of_the_server(kind):
-    with pytest.raises(RuntimeError, match=r"(?s)did not get ready.*no-such-option"):  # noqa: SIM117
-        with private_server("--no-such-option", kind=kind):
-            pass
+    assert re.search(r"(?s)RuntimeError: .* did not get ready.*no-such-option", done.stderr)
+    assert (done.stdout, list(tmp_path.iterdir())) == ("", [])
 
 
 NOT_HERE = {"apt-get": "echo E: Not here. >&2; exit 100", "dpkg": "", "dpkg-deb": ""}
