@@ -1,10 +1,10 @@
 #!/usr/bin/env python3
-"""Check anybody's answers to the exercises: what is right, what is not, and a hint.
+"""Check answers to the exercises: show what is right and what is wrong, with hints.
 
-    python check.py PATH            # one answer: a folder with the topic folders, or any of them
-    python check.py PATH/TO/MANY    # a folder of answers: one line each
+    python check.py PATH            # one answer: a folder of topic folders, or one topic folder
+    python check.py PATH/TO/MANY    # a folder of answers: one line for each
 
-`python check.py --help` tells the rest; how it works stands in checker/.
+`python check.py --help` lists the options; checker/__init__.py says how it works.
 """
 
 import seed

@@ -1,4 +1,4 @@
-"""Finding answers and their files, and reading them without running them."""
+"""Find answers and their files, and read them without running them."""
 
 import os
 import re
@@ -15,7 +15,7 @@ NO_EXERCISE = re.compile(r"(^|[-_])main\.py$|^test|^__", re.IGNORECASE)
 ENVIRONMENT = re.compile(
     r"(?:getenv|environ(?:\.get)?|config|env)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]"
 )
-# What a setting means, by its name, and what it gets; the first that fits.
+# The value of a setting whose name matches the pattern; the first match wins.
 SETTINGS = (
     (r"HOST(_?NAME)?$|SERVER$", "127.0.0.1"),
     (r"PORT$", "3306"),
@@ -28,19 +28,19 @@ MASK = "********"
 
 @dataclass
 class Answer:
-    """A folder with somebody's answers; `root` is what is copied, `topics` what is asked for."""
+    """One person's answers: `root` is the folder to copy, `topics` are the topics to check."""
 
     root: Path
     name: str
     topics: frozenset[str]
 
     def find(self, exercise: Exercise) -> Path | None:
-        """The exercise's file: by the course's name, else by one that says the same."""
+        """The exercise's file: by the course's name, or else by a similar name."""
         places = self._folders(exercise.topic)
         for folder in places:
             if (path := folder / exercise.file).is_file():
                 return path
-        if any(map(_topic_of, places)):  # then other folders are other work
+        if any(map(_topic_of, places)):  # topic folders exist: search no others
             places = [self.root, *filter(_topic_of, places)]
         pattern = re.compile(exercise.also)
         taken = {other.file.lower() for other in EXERCISES} - {exercise.file.lower()}
@@ -66,7 +66,7 @@ class Answer:
 
     @cached_property
     def secrets(self) -> list[str]:
-        """What must never be shown: passwords and keys in the code or in a .env file."""
+        """Passwords and keys in the code or in a .env file, which must never be shown."""
         found = set()
         for text in self.sources.values():
             found |= set(secrets_in(text))
@@ -78,19 +78,19 @@ class Answer:
         return sorted((s for s in found if len(s) >= 3), key=len, reverse=True)
 
     def mask(self, text: str) -> str:
-        """Hide the secrets in a text that somebody will read."""
+        """Replace each secret in a text by asterisks."""
         for secret in self.secrets:
             text = text.replace(secret, MASK)
         return text
 
     def drivers(self) -> list[str]:
-        """The MySQL drivers that the code mentions; mysql.connector stands behind the others."""
+        """The MySQL drivers that the code mentions; stand-ins for the others use mysql.connector."""
         text = "\n".join(self.sources.values())
         named = [name for name in ("pymysql", "MySQLdb") if name.lower() in text.lower()]
         return ["mysql.connector", *named] if named or "mysql" in text.lower() else []
 
     def settings(self) -> dict[str, str]:
-        """A value for each environment variable that the code asks for."""
+        """A value for each environment variable that the code reads."""
         found = {}
         for text in self.sources.values():
             for name in ENVIRONMENT.findall(text):
@@ -107,7 +107,7 @@ class Answer:
 
 
 def find_answers(path: Path) -> tuple[list[Answer], bool]:
-    """The answer at `path`, or those in the folders below it; and whether `path` is one itself.
+    """Return the answers in `path`, and whether it is one answer, not a folder of answers.
 
     Raises FileNotFoundError if there is none.
     """
@@ -121,7 +121,7 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
     found = []
     for folder in _subfolders(path):
         inner = _first_answer(folder, depth=3)
-        # A folder without any exercise is an answer, too: one in which everything is missing.
+        # A folder without any exercise counts as an answer in which every exercise is missing.
         root = inner.root if inner else folder
         topics = inner.topics if inner else frozenset()
         found.append(Answer(root, folder.name, topics))
@@ -139,13 +139,13 @@ def _answer_at(folder: Path) -> Answer | None:
     topics = {topic for inner in inside for topic in _topic_of(inner)}
     answers_inside = [f for f in _subfolders(folder) if _has_topic_folder(f)]
     if len(answers_inside) > 1 or len(inside) > 2 * len(topics):
-        return None  # a folder of answers, some of which are named after their topic
+        return None  # a folder of answers, some of them named after their topic
     if topics:
         return Answer(folder, folder.name, frozenset(topics))
     if not _has_exercise(folder):
         return None
     if own := _topic_of(folder):
-        # One topic's folder alone: what its scripts need may stand a folder up, as seed.py does.
+        # A single topic folder: its scripts may need files of the folder above, such as seed.py.
         has_seed = (folder.parent / "seed.py").is_file()
         root = folder.parent if has_seed else folder
         return Answer(root, folder.name, frozenset(own))
@@ -175,7 +175,7 @@ def _has_topic_folder(folder: Path) -> bool:
 
 
 def _has_exercise(folder: Path) -> bool:
-    """Tell whether a folder itself holds an exercise's file."""
+    """Whether the folder itself holds an exercise's file."""
     names = {path.name.lower() for path in folder.glob("*.py")}
     return any(
         e.file.lower() in names or any(

@@ -14,7 +14,7 @@ from checker.runner import SECONDS, Task, check, failures
 
 
 def main(arguments: list[str] | None = None) -> int:
-    """Check what the arguments name; return the exit status: 0 if all that was asked for passes."""
+    """Run the checks that are asked for; return the exit status: 0 if every exercise passes."""
     options = _parser().parse_args(arguments)
     if options.explain is not None:
         return _explain(options.explain)
@@ -24,8 +24,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (FileNotFoundError, ValueError) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2
-    warnings.simplefilter("ignore", SyntaxWarning)  # those of the answers, which are read here, too
-    # Ended from outside, it shall stop its servers and children as at any other end.
+    warnings.simplefilter("ignore", SyntaxWarning)  # of the answers' code, which is parsed here
+    # On SIGTERM, exit normally, which stops the servers and the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     if single and not options.only:
         exercises = [e for e in exercises if e.topic in answers[0].topics]
@@ -60,28 +60,31 @@ def main(arguments: list[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="check.py",
-        description="Check answers to the twelve exercises. Nothing of the answer is changed.",
+        description="Check answers to the exercises. Each answer runs in a copy of its folder.",
     )
     parser.add_argument(
         "path", nargs="?", type=Path, default=Path(),
-        help="one answer, a folder with the topic folders or any of them; or a folder of answers",
+        help="one answer (a folder of topic folders, or one topic folder), or a folder of answers",
     )  # fmt: skip
     parser.add_argument(
         "--only", action="append", default=[], metavar="EXERCISE",
-        help="a number, or part of a name: 4, retry; can be given again",
+        help="check only this exercise: its number or part of its name (4, retry); repeatable",
     )  # fmt: skip
     parser.add_argument(
-        "--explain", metavar="EXERCISE", help="tell what an exercise is checked for"
+        "--explain", metavar="EXERCISE", help="show what an exercise is checked for"
     )
-    parser.add_argument("--details", action="store_true", help="of many answers, all that is wrong")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the verdicts as JSON")
+    parser.add_argument("--details", action="store_true", help="show all problems of every answer")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--junitxml", type=Path, metavar="FILE", help="write them as JUnit XML")
     parser.add_argument(
         "--timeout", type=_seconds, default=SECONDS, metavar="SECONDS",
-        help="for one exercise (default: %(default)g)",
+        help="time limit of one exercise (default: %(default)g)",
     )  # fmt: skip
     parser.add_argument(
-        "--jobs", type=_jobs, metavar="N", help="how many at once (default: all cores)"
+        "--jobs",
+        type=_jobs,
+        metavar="N",
+        help="how many exercises run at once (default: one per core)",
     )
     return parser
 
@@ -89,13 +92,13 @@ def _parser() -> argparse.ArgumentParser:
 def _seconds(text: str) -> float:
     seconds = float(text)
     if not 1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"must be from 1 to 3600 seconds, not {text}")
+        raise argparse.ArgumentTypeError(f"expected 1 to 3600 seconds, got {text}")
     return seconds
 
 
 def _jobs(text: str) -> int:
     if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"must be a whole number of at least 1, not {text}")
+        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
     return int(text)
 
 

@@ -1,6 +1,6 @@
-"""The private server: tables, faults, and what is stored after an answer ran.
+"""The private server: its tables, simulated faults, and the rows that an answer stored.
 
-The parent alone knows what is in it, changes it when the child asks, and reads it itself.
+Only the parent knows the contents. It changes them when the child asks, and reads them itself.
 """
 
 import contextlib
@@ -33,7 +33,7 @@ OPTIONS = (
     "--lock-wait-timeout=4",
     "--innodb-buffer-pool-size=64M",
     "--max-connections=300",
-    # Else a connection that an answer keeps for ever would not see the table grow.
+    # Otherwise a connection that an answer keeps open would not see the rows added later.
     "--transaction-isolation=READ-COMMITTED",
 )
 LARGE_ROWS = {"wide": 8_000, "narrow": 60_000}
@@ -66,7 +66,7 @@ class Database:
             return cursor.fetchall() if cursor.description else []
 
     def reset(self, *, tables: bool) -> None:
-        """Drop all that an answer made; make the small table anew, if `tables`."""
+        """Drop everything that an answer created; create the small tables if `tables` is true."""
         self.run("SET GLOBAL general_log = OFF")
         self.end_connections()
         for (name,) in self.run("SHOW DATABASES"):
@@ -94,20 +94,18 @@ class Database:
             )
 
     def prepare(self, name: str) -> None:
-        """Let user_data be found under whatever name the answer gives its database."""
+        """Make user_data available in the database that the answer uses, whatever its name."""
         if name.lower() in SYSTEM or name == DATABASE or not re.fullmatch(r"[\w$-]{1,60}", name):
             return
         self.run(f"CREATE DATABASE IF NOT EXISTS `{name}`")
-        with contextlib.suppress(
-            self.error
-        ):  # after the table was taken away there is nothing to show
+        with contextlib.suppress(self.error):  # the table may have been dropped before
             for table in ("user_data", "users"):
                 self.run(
                     f"CREATE VIEW IF NOT EXISTS `{name}`.{table} AS SELECT * FROM {DATABASE}.{table}"
                 )
 
     def grow(self, form: str) -> int:
-        """Add rows until the table is large; return how many bytes of rows a client must receive."""
+        """Add rows to make the table large; return how many bytes a client must receive for them."""
         count = LARGE_ROWS[form]
         digits = " UNION ALL ".join(f"SELECT {n} AS d" for n in range(10))
         numbers = (
@@ -127,27 +125,27 @@ class Database:
         self.run(f"DELETE FROM {DATABASE}.user_data")
 
     def remove(self) -> None:
-        """Take the table away, whoever may be reading it."""
+        """Drop the table, even while the answer reads it."""
         self.end_connections()
         self.run(f"DROP TABLE {DATABASE}.user_data")
 
     def end_connections(self) -> None:
-        """End the answer's connections, and with them their transactions and locks."""
+        """End the answer's connections, and so their transactions and locks."""
         sql = "SELECT ID FROM INFORMATION_SCHEMA.PROCESSLIST WHERE USER = %s"
         deadline = time.monotonic() + SETTLE_SECONDS
         while (ids := self.run(sql, (CLIENT,))) and time.monotonic() < deadline:
             for (number,) in ids:
-                with contextlib.suppress(Exception):  # it may have ended meanwhile
+                with contextlib.suppress(Exception):  # it may have ended already
                     self.run(f"KILL {number}")
 
     def rows(self) -> list[list]:
-        """What is committed in the answer's user_data: user_id, name, email, age."""
+        """The committed rows of the answer's user_data: user_id, name, email, age."""
         for name in self.databases_with_users():
             columns = "user_id, name, email, age"
             try:
                 sql = f"SELECT {columns} FROM `{name}`.user_data ORDER BY user_id LIMIT 2000"
                 return [[*map(_text, row[:3]), float(row[3] or 0)] for row in self.run(sql)]
-            except (self.error, ValueError):  # a table of other columns, or of other types
+            except (self.error, ValueError):  # the table has other columns or types
                 return []
         return []
 
@@ -159,9 +157,9 @@ class Database:
         return [name for (name,) in found]
 
     def add_stranger(self) -> None:
-        """Add a row between two runs of a seed, as another user of the table might."""
+        """Add a row between two runs of seed.py, as another program might."""
         for name in self.databases_with_users():
-            with contextlib.suppress(Exception):  # a table of other columns: then without it
+            with contextlib.suppress(Exception):  # the table has other columns: add no row
                 columns = "(user_id, name, email, age)"
                 self.run(
                     f"INSERT INTO `{name}`.user_data {columns} VALUES (%s, %s, %s, %s)", STRANGER
@@ -178,7 +176,7 @@ class Database:
         }
 
     def queries(self) -> list[str]:
-        """The statements that the answer ran so far."""
+        """The statements that the answer has run so far."""
         found = self.run(
             "SELECT argument FROM mysql.general_log WHERE command_type IN ('Query', 'Execute')"
             " AND user_host LIKE %s LIMIT 3000",
@@ -192,11 +190,11 @@ def _text(value) -> str:
 
 
 def why_no_server() -> str | None:
-    """The reason why there can be no server here; None if there can."""
+    """Why no server can be started here; None if one can."""
     if find_program() is None:
         return f"{why_no_program()}, or install mariadb-server-core"
     try:
-        import mysql.connector  # noqa: F401, asked for only here
+        import mysql.connector  # noqa: F401, imported only to see if it is there
     except ImportError:
         return "mysql-connector-python is not installed: pip install -r requirements.txt"
     return None
@@ -206,7 +204,7 @@ def why_no_server() -> str | None:
 def servers(count: int) -> Iterator[list[Database]]:
     """Run `count` private servers.
 
-    Enter it in the main thread: the servers are told to end with the thread that started them.
+    Enter it in the main thread: the servers end with the thread that started them.
     Raises RuntimeError if they do not start.
     """
     with contextlib.ExitStack() as stack:

@@ -1,4 +1,4 @@
-"""What the parent sees for itself at the moments that the child marks, and does at its wish."""
+"""What the parent observes at the moments that the child marks, and does on its request."""
 
 import contextlib
 import sqlite3
@@ -10,11 +10,11 @@ from checker.exercises import GENERATORS, Exercise
 from checker.proxy import CountingProxy
 
 SETTLE, POLL = 0.6, 0.01
-WATCHED = frozenset({"before first", "first", "second"})  # a moment in which a stream is half read
+WATCHED = frozenset({"before first", "first", "second"})  # marks at which a stream is partly read
 
 
 class Evidence:
-    """What the parent sees for itself at the moments that the child marks, and does at its wish."""
+    """Answers the child's marks and requests, and records what the parent observes."""
 
     def __init__(self, exercise: Exercise, server, proxy: CountingProxy | None, users_db: Path):
         self._exercise, self._server, self._proxy = exercise, server, proxy
@@ -22,34 +22,34 @@ class Evidence:
         self._baseline = 0
 
     def answer(self, message: dict, run: sandbox.Run) -> dict:
-        """Serve a mark or a wish of the child."""
+        """Handle a mark or a request of the child."""
         if "mark" in message:
             run.evidence.setdefault(str(message["mark"]), self._look(str(message["mark"])))
         elif self._server is not None:
             try:
-                self._grant(message, run)
-            except self._server.error:  # a lock that the answer still holds
+                self._fulfil(message, run)
+            except self._server.error:  # the answer still holds a lock
                 self._server.end_connections()
-                self._grant(message, run)
+                self._fulfil(message, run)
         return {"ok": True}
 
-    def _grant(self, message: dict, run: sandbox.Run) -> None:
-        wish = message["wish"]
-        if wish == "database" and self._exercise.number != "seed":
+    def _fulfil(self, message: dict, run: sandbox.Run) -> None:
+        request = message["request"]
+        if request == "database" and self._exercise.number != "seed":
             self._server.prepare(str(message.get("name")))
-        elif wish == "grow":
+        elif request == "grow":
             form = "narrow" if self._exercise.number == "4" else "wide"
             size = self._server.grow(form)
             left = {"sent": self._proxy.sent, "open": self._proxy.connections()}
             run.evidence["grow"] = {"bytes": size, **left}
-        elif wish == "empty":
+        elif request == "empty":
             self._server.empty()
-        elif wish == "gone":
+        elif request == "gone":
             self._server.remove()
-        elif wish == "stranger":
+        elif request == "stranger":
             self._server.add_stranger()
             run.evidence["stranger"] = {"rows": len(self._server.rows())}
-        elif wish == "no database":
+        elif request == "no database":
             self._server.reset(tables=False)
 
     def _look(self, mark: str) -> dict:
@@ -67,8 +67,8 @@ class Evidence:
             if mark in ("imported", "first run", "second run"):
                 seen["user_data"] = self._server.rows()
         if self._exercise.topic != GENERATORS:
-            if mark == "imported":  # the answer's last lines may have made a table of their own
-                with contextlib.suppress(sqlite3.Error):  # which they may hold locked
+            if mark == "imported":  # the answer may have created a table of its own
+                with contextlib.suppress(sqlite3.Error):  # and may still hold a lock on it
                     users.make_users_db(self._users_db)
             seen["users"] = users.read_sqlite(self._users_db, "users")
         elif self._exercise.number == "seed" and not seen.get("user_data"):
@@ -76,7 +76,7 @@ class Evidence:
         return seen
 
     def _settle(self, mark: str) -> None:
-        """Wait until closed connections are seen to be closed, and bytes on their way have arrived."""
+        """Wait until the proxy has seen closed connections close and bytes in transit arrive."""
         deadline = time.monotonic() + SETTLE
         if mark in WATCHED:
             sent = -1

@@ -1,9 +1,9 @@
-"""The exercises: number, title, where answers keep them, what they are about."""
+"""The exercises: number, title, file names, and what they ask for."""
 
 from dataclasses import dataclass
 
 GENERATORS, DECORATORS, CONTEXT = "generators", "decorators", "context"
-# What the names of topic folders have in common, in the field: python-generators-0x00 and the like.
+# Patterns for the names of topic folders, such as python-generators-0x00.
 TOPIC_FOLDERS = {
     GENERATORS: r"generator",
     DECORATORS: r"decorator",
@@ -16,14 +16,14 @@ class Exercise:
     number: str  # "1" to "12", or "seed"
     title: str
     topic: str
-    file: str  # the name the course gives it
-    also: str  # a pattern for other names, without digits, hyphens and underscores
-    needs: tuple[str, ...]  # what the file must define, as patterns; alternatives with |
+    file: str  # the course's name for it
+    also: str  # a pattern for similar names, without digits, hyphens and underscores
+    needs: tuple[str, ...]  # what the file must define, in words for the verdict
     about: str
 
     @property
     def observer(self) -> str:
-        """The module checker.observe_* that observes it."""
+        """The suffix of its module checker.observe_*."""
         return {"seed": "seed", "8": "retry_cache", "9": "retry_cache"}.get(self.number, self.topic)
 
     @property
@@ -34,7 +34,7 @@ class Exercise:
 EXERCISES = (
     Exercise(
         "seed", "seed.py", GENERATORS, "seed.py", r"seed",
-        ("connect_db", "create_database", "connect_to_prodev", "create_table", "insert_data"),
+        ("all of connect_db, create_database, connect_to_prodev, create_table and insert_data",),
         "Create the database ALX_prodev and its table user_data, and load user_data.csv.",
     ),
     Exercise(
@@ -45,17 +45,17 @@ EXERCISES = (
     Exercise(
         "2", "batch processing", GENERATORS, "1-batch_processing.py", r"batchprocess\w*|\w*batch\w*",
         ("stream_users_in_batches", "batch_processing"),
-        "Rows in batches, and the users older than 25.",
+        "A generator of batches of rows, and a function that selects the users older than 25.",
     ),
     Exercise(
         "3", "lazy pagination", GENERATORS, "2-lazy_paginate.py", r"lazypaginat\w*|\w*paginat\w*",
         ("lazy_paginate",),
-        "Pages that are fetched only when they are asked for.",
+        "A generator of pages, each fetched only when it is needed.",
     ),
     Exercise(
         "4", "average age", GENERATORS, "4-stream_ages.py", r"stream\w*ages?|\w*average\w*",
         ("stream_user_ages", "a function for the average"),
-        "The average age from a stream of ages, without SQL's AVG and without a list.",
+        "The average age, computed from a generator of ages, without SQL's AVG and without a list.",
     ),
     Exercise(
         "5", "query logging", DECORATORS, "0-log_queries.py", r"logquer\w*",
@@ -65,7 +65,7 @@ EXERCISES = (
     Exercise(
         "6", "connection decorator", DECORATORS, "1-with_db_connection.py", r"withdbconn\w*",
         ("with_db_connection",),
-        "A decorator that opens a connection, passes it on, and closes it.",
+        "A decorator that opens a connection, passes it to the function, and closes it.",
     ),
     Exercise(
         "7", "transactions", DECORATORS, "2-transactional.py", r"transaction\w*",
@@ -75,22 +75,22 @@ EXERCISES = (
     Exercise(
         "8", "retry on failure", DECORATORS, "3-retry_on_failure.py", r"retry\w*",
         ("retry_on_failure",),
-        "A decorator that tries again, some times and some seconds apart.",
+        "A decorator that calls a failing function again, with a pause between the attempts.",
     ),
     Exercise(
         "9", "query cache", DECORATORS, "4-cache_query.py", r"cache\w*",
         ("cache_query",),
-        "A decorator that keeps the results of queries.",
+        "A decorator that caches the results of queries.",
     ),
     Exercise(
         "10", "connection manager", CONTEXT, "0-databaseconnection.py", r"\w*databaseconn\w*|dbconn\w*",
         ("DatabaseConnection",),
-        "A class that opens a connection on the way in and closes it on the way out.",
+        "A context manager that opens a connection and closes it after the block.",
     ),
     Exercise(
         "11", "query manager", CONTEXT, "1-execute.py", r"executequery|execute\w*|query\w*",
         ("ExecuteQuery",),
-        "A context manager that runs a query with parameters and gives its rows.",
+        "A context manager that runs a query with parameters and returns its rows.",
     ),
     Exercise(
         "12", "concurrent queries", CONTEXT, "3-concurrent.py", r"\w*concurrent\w*|async\w*",
@@ -101,9 +101,9 @@ EXERCISES = (
 
 
 def chosen(only: list[str]) -> list[Exercise]:
-    """The exercises that these words name: numbers, or parts of titles and file names.
+    """The exercises that match these words: numbers, or parts of titles or file names.
 
-    Raises ValueError for a word that names none.
+    Raises ValueError if a word matches none.
     """
     found = []
     for word in only:
@@ -114,6 +114,6 @@ def chosen(only: list[str]) -> list[Exercise]:
         ]
         if not fitting:
             numbers = ", ".join(e.number for e in EXERCISES)
-            raise ValueError(f"no exercise {word!r}: give one of {numbers}, or part of a name")
+            raise ValueError(f"no exercise matches {word!r}: expected {numbers}, or part of a name")
         found += fitting
     return [e for e in EXERCISES if e in found] if only else list(EXERCISES)

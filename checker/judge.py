@@ -1,4 +1,4 @@
-"""From facts and evidence to results: what all topics share, and the verdict."""
+"""Turn facts and evidence into results: the part that all topics share, and the verdict."""
 
 import re
 import sys
@@ -15,33 +15,32 @@ from checker.sources import Source
 PASS, WRONG, CRASH, SYNTAX, MISSING = "PASS", "WRONG", "CRASH", "SYNTAX", "MISSING"
 TIMEOUT, EXITED, NEEDS, SKIPPED = "TIMEOUT", "EXITED", "NEEDS-DEPENDENCY", "SKIPPED"
 CHECKER = "CHECKER"
+NOT_REACHED = "the answer did not get as far as this check"
 VERDICTS = (PASS, WRONG, CRASH, SYNTAX, MISSING, TIMEOUT, EXITED, NEEDS, SKIPPED, CHECKER)
-# Of other packages than these and those the answer declares, a missing module is the answer's own.
+# A missing module is the answer's fault, except one of these or one that the answer declares.
 PACKAGES = frozenset(
     {"aiomysql", "aiosqlite", "asyncmy", "asyncpg", "colorama", "decouple", "django", "dotenv",
      "environ", "environs", "faker", "flask", "matplotlib", "MySQLdb", "mysql", "numpy", "pandas",
      "peewee", "psycopg", "psycopg2", "pydantic", "pymysql", "requests", "rich", "sqlalchemy",
      "tabulate", "tqdm", "unidecode", "uuid6"}
 )  # fmt: skip
-
-
 QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 
 
 class Result(NamedTuple):
-    """One check's outcome, with a sentence of what came instead, where, if it failed."""
+    """One check's outcome; if it failed, `said` says what happened and `place` says where."""
 
     check: Check
     passed: bool
     said: str = ""
     place: str = ""
     crashed: bool = False
-    exits: bool = False  # by sys.exit()
+    exits: bool = False  # the answer raised SystemExit
 
 
 @dataclass
 class Verdict:
-    """What is told of one exercise of one answer."""
+    """The report on one exercise of one answer."""
 
     exercise: Exercise
     verdict: str
@@ -71,15 +70,15 @@ class Verdict:
 
 
 class Judge:
-    """Collects the results of one exercise; a check that nobody decided has failed."""
+    """Collects the results of one exercise; a check without a result counts as failed."""
 
     def __init__(self, exercise: Exercise, run: Run, source: Source, file: str):
         self.exercise, self.run, self.source, self.file = exercise, run, source, file
         self.results: dict[str, Result] = {}
-        self.endless = False  # a loop that only the probe ended
+        self.endless = False  # it retried until the probe stopped failing
 
     def fact(self, step: str, name: str = "value"):
-        """What a step showed; None if it did not come so far."""
+        """A value that a step recorded; None if the answer did not get that far."""
         return self.run.facts.get(step, {}).get(name)
 
     def text(self, step: str, name: str) -> str:
@@ -102,7 +101,7 @@ class Judge:
         return self.run.evidence.get(mark, {}).get(name)
 
     def check(self, name: str, passed: bool, said: str = "", line: int | None = None) -> None:
-        """Decide a check; the first failure of several decisions stays."""
+        """Record a check's result; of several results, the first failure stays."""
         known = self.results.get(name)
         if known is None or (known.passed and not passed):
             place = f"{self.file}:{line}" if line else self.file
@@ -110,11 +109,11 @@ class Judge:
             self.results[name] = Result(check, bool(passed), said, place)
 
     def crashed(self, name: str, step: str, what: str) -> bool:
-        """Fail the check if the step raised something; tell whether it did."""
+        """Fail the check if the step raised an error; return whether it did."""
         error = self.error(step)
         if error is None:
             return False
-        said = f"{what} raised {told(error)}"
+        said = f"{what} raised {describe(error)}"
         check = CHECKS[self.exercise.number][name]
         exits = "SystemExit" in error["bases"]
         self.results[name] = Result(check, False, said, self.place_of(error), True, exits)
@@ -125,22 +124,22 @@ class Judge:
         return f"{place[0]}:{place[1]}" if place else self.file
 
     def unobserved(self) -> None:
-        """Fail what no fact decided: no fact, no pass."""
+        """Fail every check, except advice, that has no result."""
         for name, check in CHECKS[self.exercise.number].items():
             if name not in self.results and not check.is_advice:
-                said = f"not seen: {check.looks_for}"
+                said = f"{NOT_REACHED}: {check.looks_for}"
                 self.results[name] = Result(check, False, said, self.file)
 
     def in_order(self) -> list[Result]:
         order = list(CHECKS[self.exercise.number])
         return sorted(self.results.values(), key=lambda result: order.index(result.check.name))
 
-    # ---------------------------------------------------- what several exercises ask
+    # ---------------------------------------------------- checks that several exercises share
 
     def judge_import(self) -> None:
-        """The file's last lines, and what runs when it is imported."""
+        """Check that importing the file raises no error and runs no query."""
         error = self.error("import")
-        said = f"the lines after the definitions raised {told(error)}" if error else ""
+        said = f"importing the file raised {describe(error)}" if error else ""
         check = CHECKS[self.exercise.number]["demo"]
         place = self.place_of(error) if error else ""
         self.results["demo"] = Result(check, error is None, said, place)
@@ -154,11 +153,11 @@ class Judge:
         name, wanted = self.fact("decorated", "name"), self.fact("decorated", "wanted")
         if self.seen("decorated") and not self.error("decorated"):
             line = self.source.line_of("wrapper", "inner", decorator)
-            said = f"a decorated function calls itself {name!r}, no longer by its own name"
+            said = f"the decorated function's __name__ is {name!r} instead of its own name"
             self.check("wraps", name == wanted, said, line)
 
     def judge_closed(self, name: str, step: str, what: str, line: int | None = None) -> None:
-        """Every SQLite connection that a step opened was closed in it."""
+        """Check that a step closed every SQLite connection that it opened."""
         if not self.seen(step):
             return
         left = unclosed(self.fact(step, "sqlite"))
@@ -166,14 +165,14 @@ class Judge:
         self.check(name, left == 0, f"{what} leaves {count(left, 'connection')} open", line)
 
     def judge_raised(self, name: str, step: str, what: str, line: int | None = None) -> None:
-        """A step in which the probe's own function failed had to raise."""
+        """Check that a step raised an error, since the probe's own function failed in it."""
         if self.seen(step):
-            said = f"{what} failed inside, and its caller saw no error"
+            said = f"{what} failed, but the caller got no error"
             self.check(name, self.error(step) is not None, said, line)
 
 
 def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
-    """Decide the verdict from how the child ended and from the checks' results."""
+    """Decide the verdict from the checks' results and from how the child ended."""
     exercise, run = judge.exercise, judge.run
     verdict = Verdict(exercise, WRONG, place=judge.file)
     failed_import = judge.error("import")
@@ -186,47 +185,47 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         return verdict
     if missing:
         verdict.verdict = NEEDS
-        verdict.said = f"the module {missing!r} is not installed here"
-        verdict.hint = "Not judged: install the package it belongs to and check again."
+        verdict.said = f"not judged, because the module {missing!r} is not installed here"
+        verdict.hint = "Install the package that contains this module, then check again."
         return verdict
     if run.no_server:
         verdict.verdict, verdict.said = (
             SKIPPED,
-            "it wants a MySQL server, which is for exercises 1 to 4",
+            "the answer connects to a MySQL server, which only seed.py and exercises 1 to 4 need",
         )
         return verdict
     judge.unobserved()
     verdict.results = judge.in_order()
     if judge.endless:
         verdict.verdict, verdict.place = TIMEOUT, judge.file
-        verdict.said = "it was still trying after 99 failures"
+        verdict.said = "the answer was still retrying after 99 failures"
         verdict.hint = "What ends your loop if every attempt fails?"
     elif run.timed_out:
         verdict.verdict = TIMEOUT
-        verdict.said = f"it did not end in time, while this was tried: {run.step}"
-        verdict.hint = "Look for a loop without an end, or a wait for something that never comes."
+        verdict.said = f"the answer exceeded the time limit in the checker's step {run.step!r}"
+        verdict.hint = "Look for an endless loop, or for a wait that never ends."
     elif not run.done:
         by_signal = run.status is not None and (run.status < 0 or run.status > 128)
         verdict.verdict = CRASH if by_signal else EXITED
         how = "was killed" if by_signal else "ended its own process"
-        verdict.said = f"it {how}, while this was tried: {run.step}"
+        verdict.said = f"the answer {how} in the checker's step {run.step!r}"
         verdict.hint = (
-            "A function returns or raises; ending the whole program is its caller's choice."
+            "A function should return or raise an error; it should never end the whole program."
         )
     elif failed_import and not needs_found:
         exits = "SystemExit" in failed_import["bases"]
         verdict.verdict = EXITED if exits else CRASH
-        verdict.said = f"importing the file raised {told(failed_import)}"
+        verdict.said = f"importing the file raised {describe(failed_import)}"
         verdict.place = judge.place_of(failed_import)
         verdict.hint = "Run the file by itself and read the last line of the traceback first."
     elif not needs_found:
         verdict.said = f"the file does not define {' or '.join(exercise.needs)}"
-        verdict.hint = "The task names the functions and classes that it asks for."
+        verdict.hint = "Compare your names with the functions and classes that the task names."
     elif not verdict.failed:
         verdict.verdict = PASS
     elif failed_import and "Exception" in failed_import["bases"]:
         verdict.verdict, verdict.place = CRASH, judge.place_of(failed_import)
-        verdict.said = f"importing the file raised {told(failed_import)}"
+        verdict.said = f"importing the file raised {describe(failed_import)}"
         verdict.hint = "Run the file by itself and read the last line of the traceback first."
     elif any(result.exits for result in verdict.failed):
         verdict.verdict = EXITED
@@ -251,14 +250,14 @@ def _missing_package(run: Run, answer: Answer) -> str | None:
     return None
 
 
-def told(error: dict) -> str:
-    """An error as one line."""
+def describe(error: dict) -> str:
+    """The error's type and message in one line."""
     text = " ".join(error["message"].split())[:200]
     return f"{error['type']}: {text}" if text else error["type"]
 
 
 def unclosed(events: list | None) -> int:
-    """How many connections were opened and not closed by close()."""
+    """How many connections were opened but not closed by close()."""
     opened = {number for event, number, _ in events or [] if event == "open"}
     closed = {number for event, number, _ in events or [] if event == "close"}
     return len(opened - closed)

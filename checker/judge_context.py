@@ -1,4 +1,4 @@
-"""Exercises 10 to 12: facts, and the file users.db as the parent reads it, to results."""
+"""Exercises 10 to 12: turn facts, and users.db as the parent reads it, into results."""
 
 import re
 
@@ -15,7 +15,7 @@ def judge_connection(judge: Judge) -> bool:
         judge.check(
             "closed",
             not judge.fact("after", "usable"),
-            "after the block its connection still answers",
+            "the connection still works after the block",
             leave,
         )
     _managed(judge, "rows", leave)
@@ -36,7 +36,7 @@ def judge_query(judge: Judge) -> bool:
     _managed(judge, "older than 25", leave)
     if judge.seen("bad query"):
         raised = judge.error("bad query") is not None
-        judge.check("bad query", raised, "a query on a missing table ended without an error", enter)
+        judge.check("bad query", raised, "a query on a missing table raised no error", enter)
         judge.judge_closed("closed on bad query", "bad query", "a query that fails", enter)
     return judge.seen("older than 25")
 
@@ -52,7 +52,7 @@ def _managed(judge: Judge, step: str, leave: int | None) -> None:
         judge.check(
             "raises",
             False,
-            f"the block raised LookupError, and its caller got {error['type']}",
+            f"the block raised LookupError, but the caller got {error['type']}",
             leave,
         )
 
@@ -88,10 +88,10 @@ def judge_concurrent(judge: Judge) -> bool:
         )
         opened = [e for e in events if e[0].startswith("open")]
         blocking = [e for e in opened if e[2] == "main"]
-        judge.check("async", bool(opened) and not blocking, "sqlite3 is used on the event loop itself",
+        judge.check("async", bool(opened) and not blocking, "sqlite3 runs in the event loop's thread",
                     judge.source.line_of_call("connect"))  # fmt: skip
     if judge.seen("fault"):
-        said = "the table was gone, and async_fetch_users() ended without an error"
+        said = "the table was missing, but async_fetch_users() raised no error"
         judge.check("errors", judge.error("fault") is not None, said, line_of("async_fetch_users"))
     return bool(found)
 
@@ -114,7 +114,7 @@ def _both(judge: Judge, users: list, older: list) -> None:
 
 
 def _shows_both(printed: str, users: list, older: list) -> bool:
-    """Tell whether all users are printed, the older ones twice; or else both their numbers."""
+    """Whether all users are printed, the older ones twice; or else the numbers of both."""
 
     def times(user: list) -> int:
         named = re.findall(rf"{re.escape(user[1])}(?!\d)", printed)
@@ -126,11 +126,11 @@ def _shows_both(printed: str, users: list, older: list) -> bool:
 
 
 def _overlapping(judge: Judge, line: int | None) -> None:
-    said = "the second query began only after the first had ended"
+    said = "the second query started only after the first had ended"
     if judge.number("overlap", "calls") >= 2:
         judge.check("concurrent", judge.number("overlap", "most") >= 2, said, line)
         return
-    # It does not call the two functions: were two connections open at the same time?
+    # It does not call both functions: were two connections open at the same time?
     most = now = 0
     for event, _, _ in judge.fact("both", "sqlite") or []:
         now += event.startswith("open") - (event == "close")

@@ -1,8 +1,8 @@
-"""Exercises 5 to 7: facts, and the file users.db as the parent reads it, to results."""
+"""Exercises 5 to 7: turn facts, and users.db as the parent reads it, into results."""
 
 import re
 
-from checker.judge import Judge, told
+from checker.judge import Judge, describe
 from checker.rows import compare_rows, same_row, short
 
 
@@ -22,13 +22,13 @@ def judge_log_queries(judge: Judge) -> bool:
             query = judge.text(form, "query")
             given = judge.fact(form, "given") == ["result of", query]
             came = given and judge.fact(form, "got") == query
-            judge.check("result", came, f"{what} gave {short(judge.fact(form, 'given'))}", line)
+            judge.check("result", came, f"{what} returned {short(judge.fact(form, 'given'))}", line)
             shown = _is_shown(judge, form)
-            judge.check("logged", shown, f"{what} showed no line with its SQL", line)
+            judge.check("logged", shown, f"{what} neither printed nor logged its SQL", line)
             only_after = query in judge.text(form, "shown") and query not in judge.text(
                 form, "before"
             )
-            judge.check("before", not only_after, "the line came after the query had run", line)
+            judge.check("before", not only_after, "its SQL appeared only after the query ran", line)
         judge.judge_raised("raises", "failing", "the decorated function", line)
     judge.judge_wraps("log_queries")
     demo_rows(judge, "fetch_all_users", judge.evidence("imported", "users"))
@@ -37,7 +37,7 @@ def judge_log_queries(judge: Judge) -> bool:
 
 
 def _is_shown(judge: Judge, form: str) -> bool:
-    """The SQL was printed or logged, or would be once the file's own main has configured logging."""
+    """Whether the SQL was printed or logged, or would be when the file runs and sets up logging."""
     query = judge.fact(form, "query") or "\0"
     configures = re.search(
         r"basicConfig|dictConfig|fileConfig|addHandler|setLevel", judge.source.text
@@ -67,13 +67,13 @@ def judge_with_db_connection(judge: Judge) -> bool:
             )
             error = judge.error("keyword call")
             said = (
-                f"a call by keyword raised {told(error)}"
+                f"a call by keyword raised {describe(error)}"
                 if error
-                else f"by keyword it gave {short(third)}"
+                else f"a call by keyword returned {short(third)}"
             )
             judge.check("result", same, said, line)
             left = bool(judge.fact("after call", "usable"))
-            judge.check("closed", not left, "after the call its connection still answers", line)
+            judge.check("closed", not left, "the connection still works after the call", line)
         judge.judge_closed("closed", "call", "a decorated function", line)
         judge.judge_closed("closed on error", "failing", "a decorated function that fails", line)
         judge.judge_raised("raises", "failing", "the decorated function", line)
@@ -84,7 +84,7 @@ def judge_with_db_connection(judge: Judge) -> bool:
             given = judge.fact("demo")
             if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list):
                 given = given[0]
-            said = f"get_user_by_id(user_id=2) gave {short(given)}"
+            said = f"get_user_by_id(user_id=2) returned {short(given)}"
             judge.check(
                 "demo rows",
                 same_row(given, user_of(users, 2)),
@@ -99,10 +99,10 @@ def judge_with_db_connection(judge: Judge) -> bool:
 def judge_transactional(judge: Judge) -> bool:
     line = judge.source.line_of("transactional", r"\w*transaction\w*")
     if decorated(judge, "commits", "transactional"):
-        if not judge.crashed("commits", "success", "a decorated function that succeeds"):
+        if not judge.crashed("commits", "success", "calling a decorated function"):
             stored = user_of(judge.evidence("success", "users") or [], 1)
             judge.check(
-                "commits", stored[1:2] == ["committed"], "what it wrote is not in the file", line
+                "commits", stored[1:2] == ["committed"], "the change is not in the database", line
             )
             given = judge.fact("success", "given")
             judge.check("result", given == ["result of", 1], f"the caller got {short(given)}", line)
@@ -114,7 +114,7 @@ def judge_transactional(judge: Judge) -> bool:
             open_still = bool(judge.fact("after failure", "in transaction"))
             closed = judge.error("after failure") is not None and _rolled_back(judge)
             kept = stored[1:2] != ["rolled back"]
-            said = "its transaction is still open" if open_still else "what it wrote is still there"
+            said = "the transaction is still open" if open_still else "the change is still there"
             judge.check(
                 "rolls back",
                 kept and ((undone and not open_still) or closed),
@@ -139,9 +139,9 @@ def judge_transactional(judge: Judge) -> bool:
 
 
 def no_demo(judge: Judge, pattern: str) -> None:
-    """The course gives the demo function, so it may be left out; but if it is there, it must work."""
+    """The demo function is the course's, so it may be missing; but if it is there, it must work."""
     line = judge.source.line_of(pattern)
-    said = "the function of that name is no function any more after it was decorated"
+    said = "this function cannot be called after it was decorated"
     judge.check("demo rows", line is None, said, line)
 
 
@@ -153,7 +153,7 @@ def _rolled_back(judge: Judge) -> bool:
 
 
 def decorated(judge: Judge, check: str, name: str) -> bool:
-    """The decorator could be applied to a function of ours."""
+    """Whether the decorator could be applied to a function of ours."""
     if not judge.seen("decorated"):
         return False
     return not judge.crashed(check, "decorated", f"decorating with {name}")

@@ -1,4 +1,4 @@
-"""The seed: what the server or the file holds after each of two runs, to results."""
+"""seed.py: turn the rows that are stored after each of two runs into results."""
 
 from checker.judge import Judge
 from checker.rows import short
@@ -27,36 +27,34 @@ def judge_seed(judge: Judge) -> bool:
     _columns(judge, line("create_table"))
     expected = [list(row) for row in small_users()]
     stored = judge.evidence("first run", "user_data") or []
-    said = f"of {len(expected)} rows, {len(stored)} are stored and committed"
+    said = f"{len(stored)} of {len(expected)} rows are stored and committed"
     judge.check("rows", len(stored) == len(expected), said, line("insert_data"))
     by_email = {row[2]: row for row in stored}
     wrong = [row for row in expected if by_email.get(row[2], row)[1:] != row[1:]]
     said = (
-        f"expected {short(wrong[0][1:])}, stored is {short(by_email[wrong[0][2]][1:])}"
-        if wrong
-        else ""
+        f"expected {short(wrong[0][1:])}, got {short(by_email[wrong[0][2]][1:])}" if wrong else ""
     )
     judge.check(
-        "values", bool(stored) and not wrong, said or "nothing is stored", line("insert_data")
+        "values", bool(stored) and not wrong, said or "no row is stored", line("insert_data")
     )
     again = judge.evidence("second run", "user_data")
     if again is not None:
         _second_run(judge, stored, again)
     said = "Table user_data created successfully" in (judge.fact("first run", "table said") or "")
-    judge.check("said", said, "it printed something else, or nothing", line("create_table"))
+    judge.check("said", said, "create_table did not print this line", line("create_table"))
     return True
 
 
 def _second_run(judge: Judge, stored: list, again: list) -> None:
-    """Between the runs the checker added a row of its own, which must not be lost either."""
+    """Compare the two runs. The checker added a row between them, which must not be lost."""
     line = judge.source.line_of
     before = judge.evidence("stranger", "rows")
     if before is None:
         before = len(stored)
     if before > len(stored) and not any(row[1] == STRANGER[1] for row in again):
-        said = "a row that somebody else had added is gone after a second run"
+        said = "the second run deleted a row that another program had added"
         judge.check("twice", False, said, line("create_table"))
-    said = f"there were {before} rows before a second run, and {len(again)} after it"
+    said = f"there were {before} rows before the second run and {len(again)} after it"
     judge.check("twice", len(again) == before and bool(stored), said, line("insert_data"))
 
 

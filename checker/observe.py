@@ -1,4 +1,4 @@
-"""What all observers share: steps that catch what the answer raises, captured output, plain values."""
+"""Shared by all observers: steps that catch the answer's errors, captured output, plain values."""
 
 import builtins
 import contextlib
@@ -24,7 +24,7 @@ MAX_ITEMS, MAX_TEXT, MAX_OUTPUT = 3000, 2000, 300_000
 
 
 class Output(io.TextIOWrapper):
-    """Standard output or error, kept in memory up to a size."""
+    """Standard output or error, kept in memory up to a limit."""
 
     def __init__(self):
         self._kept = io.BytesIO()
@@ -45,7 +45,7 @@ class Output(io.TextIOWrapper):
 
 
 class Observer:
-    """Runs the steps of an observation and sends what each of them showed."""
+    """Runs the steps of an observation and sends the facts of each."""
 
     def __init__(self, channel, watch, sleeps: list[float], root: str):
         self._channel, self._root = channel, root
@@ -57,7 +57,7 @@ class Observer:
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[dict]:
-        """Send the dict it gives as the fact `name`; with "error" if the body raised something."""
+        """Yield a dict and send it as the fact `name`; add "error" to it if the body raises one."""
         self._channel.send(step=name)
         self.forget_output()
         start, fact = self.watch.position(), {}
@@ -66,21 +66,21 @@ class Observer:
         except BaseException as error:  # SystemExit and KeyboardInterrupt as well
             vars(builtins).update(BUILTINS)
             fact["error"] = self.describe(error)
-        vars(builtins).update(BUILTINS)  # what the answer may have put in their place
+        vars(builtins).update(BUILTINS)  # the answer may have replaced some
         fact["sqlite"] = self.watch.since(start)
         fact["printed"] = self.output.text()[-MAX_OUTPUT:]
         try:
             values = plain(fact, MAX_OUTPUT)
-        except Exception as error:  # of a value whose methods fail
+        except Exception as error:  # a method of a value failed
             values = plain({"error": self.describe(error)})
         self._channel.send(fact=name, values=values)
 
     def mark(self, name: str) -> None:
-        """Let the parent look at the servers and files as they are now."""
+        """Let the parent inspect the server and the files as they are now."""
         self._channel.ask(mark=name)
 
-    def ask(self, wish: str, **arguments) -> dict:
-        return self._channel.ask(wish=wish, **arguments)
+    def ask(self, request: str, **arguments) -> dict:
+        return self._channel.ask(request=request, **arguments)
 
     def forget_output(self) -> None:
         self.output.forget()
@@ -89,11 +89,11 @@ class Observer:
         self.hidden.clear()
 
     def shown(self) -> str:
-        """All that was printed or logged since the step began."""
+        """Everything printed or logged since the step began."""
         return "\n".join((self.output.text(), self.errors.text(), *self.logged))
 
     def load(self, file: Path) -> ModuleType:
-        """Import the answer's file; what its definitions left stays even if its last lines fail."""
+        """Import the answer's file; what it defined before an error can still be used."""
         spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[file.stem] = module
@@ -104,13 +104,13 @@ class Observer:
                     spec.loader.exec_module(module)
             finally:
                 fact["names"] = [name for name in vars(module) if not name.startswith("__")]
-                module = sys.modules.get(file.stem, module)  # some put a callable there instead
+                module = sys.modules.get(file.stem, module)  # some replace it by a callable
         self.mark("imported")
         self.sleeps.clear()
         return module
 
     def _executed(self, spec, module: ModuleType, file: Path) -> bool:
-        """Run the file; false if it makes a table, and failed because there are users in it."""
+        """Run the file; False if it creates a table and fails because there are users already."""
         try:
             spec.loader.exec_module(module)
         except sqlite3.Error:
@@ -120,15 +120,15 @@ class Observer:
         return True
 
     def _without_users(self, module: ModuleType) -> None:
-        """Undo what the file did so far, and give it the empty database that it was written for."""
+        """Undo what the file defined, and drop the users: it was written for an empty database."""
         for name in [name for name in vars(module) if not name.startswith("__")]:
             delattr(module, name)
-        gc.collect()  # connections, and their locks
+        gc.collect()  # closes connections, and so frees their locks
         with contextlib.closing(self.watch.real_connect()) as connection:
             connection.execute("DROP TABLE IF EXISTS users")
 
     def describe(self, error: BaseException) -> dict:
-        """Tell the error and where in the answer it arose, as far as that is known."""
+        """The error as a dict, with the place in the answer where it was raised, if known."""
         place = None
         trace = error.__traceback__
         while trace is not None:
@@ -168,7 +168,7 @@ class Observer:
 
 
 def plain(value, text: int = MAX_TEXT, depth: int = 6):
-    """Turn a value into what JSON can hold: rows of any kind to lists and dicts, numbers to numbers."""
+    """Convert a value for JSON: rows of any kind become lists or dicts, numbers stay numbers."""
     if value is None or value is True or value is False:
         return value
     if isinstance(value, int) and abs(value) < 1 << 63:
@@ -194,7 +194,7 @@ def _is_row(value) -> bool:
 
 
 def find(module: ModuleType, *patterns: str, kind: Callable = callable):
-    """Find what the module calls by the first of these patterns that fits a name; None if nothing."""
+    """The module's value whose name matches; earlier patterns are preferred. None without a match."""
     names = [name for name in vars(module) if not name.startswith("__")]
     for pattern in patterns:
         for name in names:
@@ -204,14 +204,14 @@ def find(module: ModuleType, *patterns: str, kind: Callable = callable):
 
 
 def is_own(module: ModuleType, value) -> bool:
-    """Tell whether a function or class was defined in this module."""
+    """Whether a function or class was defined in this module."""
     return getattr(value, "__module__", None) == module.__name__
 
 
 def call(function: Callable, values: dict[str, object], otherwise: Callable | None = None):
-    """Call with the values whose pattern fits a parameter's name; what fits none keeps its default.
+    """Call the function; each parameter gets the value whose pattern matches its name.
 
-    A parameter without one gets what `otherwise` gives for its name.
+    Without a match it keeps its default; if it has none, it gets `otherwise(name)`.
     """
     bound = inspect.signature(function).bind_partial()
     for name, parameter in bound.signature.parameters.items():
@@ -228,14 +228,14 @@ def call(function: Callable, values: dict[str, object], otherwise: Callable | No
 
 
 def finish(result, limit: int = MAX_ITEMS):
-    """Run a generator's whole body; give its items as a list, and any other result as it is."""
+    """Run a generator to its end and return a list of its items; return other results unchanged."""
     if hasattr(result, "__next__"):
         return list(islice(result, limit))
     return result
 
 
 def drop(iterator) -> None:
-    """Stop reading early, as a consumer does that has seen enough."""
+    """Stop reading early, as a caller that leaves its loop does."""
     close = getattr(iterator, "close", None)
     if close is not None:
         close()

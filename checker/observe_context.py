@@ -1,4 +1,4 @@
-"""Child: exercises 10 to 12, the context managers and the two queries at the same time."""
+"""In the child: exercises 10 to 12, the context managers and the concurrent queries."""
 
 import asyncio
 import inspect
@@ -27,7 +27,7 @@ def connection(observer: Observer, file: Path) -> None:
     if manager is None:
         return
     kept = {}
-    # Some give it the query, too, and get the rows.
+    # Some answers take the query here, too, and return the rows.
     values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
     with observer.step("rows") as fact, call(manager, values, _other) as given:
         kept["given"] = given
@@ -71,7 +71,7 @@ def query(observer: Observer, file: Path) -> None:
 
 
 def _wants_bare_value(observer: Observer, manager) -> bool:
-    """Tell whether the class takes 25 where others take (25,)."""
+    """Whether the class takes 25 where others take (25,)."""
     takes = {}
     for form, value in (("tuple", (25,)), ("bare", 25)):
         with observer.step(f"form {form}"):
@@ -125,7 +125,7 @@ def _run(function):
         except AttributeError as error:
             if error.obj != values[DATABASE]:
                 raise
-        import aiosqlite  # the function wants a connection where others take a path
+        import aiosqlite  # the function takes a connection where others take a path
 
         async with aiosqlite.connect(values[DATABASE]) as connection:
             return await call(function, values | {DATABASE: connection}, _other)
@@ -137,7 +137,7 @@ def _run(function):
 
 
 def _overlap(observer: Observer, module, everybody, older, both) -> None:
-    """Put slow functions in the place of the two: does the second start before the first ends?"""
+    """Replace both functions by slow ones: does the second start before the first ends?"""
     running = most = calls = 0
 
     async def slow(*_args, **_options):
@@ -205,7 +205,7 @@ def _query(given, sql: str, parameters: tuple = ()):
 
 
 def _rows(given):
-    """The rows of what ExecuteQuery gave: themselves, a cursor, or an object that holds them."""
+    """The rows that ExecuteQuery gave, as a list, a cursor, or an object that holds them."""
     if isinstance(given, list | tuple):
         return given
     if hasattr(given, "fetchall"):
@@ -219,7 +219,7 @@ def _rows(given):
 
 
 def _still_works(given) -> bool | None:
-    """Tell whether a query still runs after the block."""
+    """Whether a query still works after the block."""
     try:
         _query(given, "SELECT 1")
     except Exception:

@@ -1,4 +1,4 @@
-"""Child: exercises 5 to 7; each decorator is tried on functions made here."""
+"""In the child: exercises 5 to 7; each decorator is applied to functions defined here."""
 
 import sqlite3
 from pathlib import Path
@@ -135,12 +135,12 @@ def demo(observer: Observer, module, call, *names: str) -> None:
 
 
 def is_function_of(module):
-    # Not the decorator that the file merely imports, if it has one of its own of the same kind.
+    # Ignore classes that the file only imports.
     return lambda value: callable(value) and (is_own(module, value) or not isinstance(value, type))
 
 
 def apply(decorator, function):
-    """Decorate; some write the decorator with parentheses, `@log_queries()`."""
+    """Decorate the function; some answers need parentheses, `@log_queries()`."""
     try:
         wrapped = decorator(function)
     except TypeError:

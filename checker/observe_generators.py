@@ -1,7 +1,7 @@
-"""Child: exercises 1 to 4, the table user_data on the MySQL server.
+"""In the child: exercises 1 to 4, the table user_data on the MySQL server.
 
-Each is watched on a small table first (values), on a large one then (laziness, stopping early), and
-at last with the table gone (errors).
+Each runs on a small table first (values), then on a large one (laziness, stopping early), and last
+without the table (errors).
 """
 
 import runpy
@@ -12,7 +12,7 @@ from checker.observe import Observer, call, drop, find, finish, is_own
 
 SIZE = r"size|batch|limit|per|count|^n$|rows"
 OFFSET = r"off|start|skip|page_?num|^page$"
-ENOUGH = 400  # more than the small table has
+ENOUGH = 400  # more rows than the small table has
 
 
 def stream(observer: Observer, file: Path) -> None:
@@ -81,7 +81,7 @@ def ages(observer: Observer, file: Path) -> None:
     )  # fmt: skip
     if generator is not None:
         _values(observer, "ages", lambda: _take(generator()))
-    if average is None:  # some compute it in their last lines only
+    if average is None:  # some answers compute it outside any function
         average = _Program(file)
     with observer.step("average") as fact:
         fact["program"] = isinstance(average, _Program)
@@ -108,7 +108,7 @@ def _values(observer: Observer, name: str, read) -> None:
 
 
 def _take(result, limit: int = ENOUGH):
-    """Take items up to a limit; a result that cannot be iterated is given as it is."""
+    """Take items up to a limit; return a result that cannot be iterated unchanged."""
     if result is None or isinstance(result, dict | str) or not hasattr(result, "__iter__"):
         return result
     items = list(islice(result, limit))
@@ -116,7 +116,7 @@ def _take(result, limit: int = ENOUGH):
 
 
 def _laziness(observer: Observer, start) -> None:
-    """Enlarge the table; ask for one item, then stop reading."""
+    """Enlarge the table, read two items, then stop reading."""
     observer.ask("grow")
     result = None
     with observer.step("first") as fact:
@@ -137,7 +137,7 @@ def _laziness(observer: Observer, start) -> None:
 
 
 def _fault(observer: Observer, read) -> None:
-    """Take the table away and see whether the caller is told."""
+    """Drop the table and see whether the caller gets an error."""
     observer.ask("gone")
     with observer.step("fault") as fact:
         fact["value"] = read()
@@ -161,7 +161,7 @@ def _page(function, size: int, offset: int):
 
 
 def _without_arguments(average, generator):
-    """Call the averager, with the stream of ages if it wants one."""
+    """Call the average function, with the stream of ages if it has a parameter for one."""
     if generator is None:
         return average()
     return call(average, {r"age|stream|gen|iter|data": _Stream(generator)})
@@ -178,7 +178,7 @@ class _Program:
 
 
 class _Stream:
-    """The ages for an averager with a parameter: it may call this, or iterate it."""
+    """The ages for an average function with a parameter, which it may call or iterate over."""
 
     def __init__(self, generator):
         self._generator = generator
@@ -191,7 +191,7 @@ class _Stream:
 
 
 class _Age(int):
-    """An age that is counted as long as anybody keeps it."""
+    """An age; the class counts how many are in memory."""
 
     alive = most = 0
 
@@ -204,7 +204,7 @@ class _Age(int):
 
 
 def _kept_ages(observer: Observer, module, generator, average) -> None:
-    """Let the averager read ages of ours, and count how many of them it keeps at a time."""
+    """Let the average function read our ages, and count how many it keeps at the same time."""
     names = [name for name, value in vars(module).items() if value is generator]
     if generator is None or not names:
         return

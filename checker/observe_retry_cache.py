@@ -1,4 +1,4 @@
-"""Child: exercises 8 and 9; each decorator is tried on functions made here."""
+"""In the child: exercises 8 and 9; each decorator is applied to functions defined here."""
 
 import sqlite3
 from pathlib import Path
@@ -92,7 +92,7 @@ def cache_query(observer: Observer, file: Path) -> None:
             cursor.execute(query, params)
             return cursor.fetchall()
 
-        connections = []  # each call gets its own, as under @with_db_connection; none dies meanwhile
+        connections = []  # one for each call, as under @with_db_connection; all stay open
 
         def conn():
             connections.append(sqlite3.connect("users.db"))

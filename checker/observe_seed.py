@@ -1,4 +1,4 @@
-"""Child: seed.py, called as the course's main file 0 calls it, twice."""
+"""In the child: run seed.py twice, as the course's main file 0 does."""
 
 from pathlib import Path
 
@@ -50,7 +50,7 @@ def seed(observer: Observer, file: Path) -> None:
 
 
 def _insert(module, insert, connection) -> None:
-    """Give the file's name, as the course does; else the rows, as the module's own reader makes them."""
+    """Pass the file's name, as the course does; if that fails, the rows from the module's reader."""
     try:
         finish(insert(connection, DATA))
     except Exception:

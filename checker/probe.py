@@ -1,7 +1,7 @@
-"""The child's program: get the order, put our databases in place, import the answer's file, observe it.
+"""The child's program: get the order, redirect databases to ours, import the answer's file, call it.
 
-Started by sandbox.py with the number of a socket to the parent. Nothing that is expected of the
-answer is known in this process: it hands back facts, the parent judges them.
+sandbox.py starts it with the number of a socket to the parent. This process does not know the
+expected results: it reports facts, and the parent judges them.
 """
 
 import contextlib
@@ -27,7 +27,7 @@ class Channel:
         self._reader = self._socket.makefile("rb")
         self._lock = threading.Lock()
         self._pid = os.getpid()
-        # By name: whoever replaces json.dumps or os._exit must not spoil the facts.
+        # Kept here, since the answer may replace json.dumps or os._exit.
         self._dumps, self._loads, self._exit = json.dumps, json.loads, os._exit
         self.order = self._loads(self._reader.readline())
         self._token = self.order.pop("token")
@@ -39,7 +39,7 @@ class Channel:
             self._socket.sendall(line.encode())
 
     def ask(self, **message) -> dict:
-        """Send, and wait for the parent's answer, so that it can look at this very moment."""
+        """Send, and wait until the parent has answered: it inspects the state at this moment."""
         self._own_process_only()
         line = self._dumps({"token": self._token, **message}) + "\n"
         with self._lock:
@@ -50,28 +50,28 @@ class Channel:
         return self._loads(answer)
 
     def _own_process_only(self) -> None:
-        if os.getpid() != self._pid:  # a copy that the answer forked has nothing to tell
+        if os.getpid() != self._pid:  # a process that the answer forked must not report
             self._exit(1)
 
 
 def limit(limits: dict) -> None:
-    """Set the limits that end a runaway answer even if nobody watches it any more."""
+    """Set the limits that end a runaway answer even if the parent is gone."""
     for name, value in limits.items():
         kind = getattr(resource, name)
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        with contextlib.suppress(OSError, ValueError):  # a limit that this system does not have
+        with contextlib.suppress(OSError, ValueError):  # this system lacks this limit
             resource.setrlimit(kind, (allowed, allowed))
 
 
 def forbid(mysql_socket: str | None) -> None:
-    """Refuse connections to anything but our server, and more than a few processes."""
+    """Forbid connections to anything but our server, and more than a few new processes."""
     pid, forks = os.getpid(), 0
 
     def hook(event: str, arguments: tuple) -> None:
         nonlocal forks
         if event == "socket.connect" and arguments[1] != mysql_socket:
-            raise ConnectionRefusedError("the checker lets no answer reach the network")
+            raise ConnectionRefusedError("the checker does not allow access to the network")
         if event in ("os.fork", "os.forkpty", "subprocess.Popen", "os.posix_spawn"):
             forks += 1
             if os.getpid() != pid or forks > MAX_FORKS:
@@ -81,7 +81,7 @@ def forbid(mysql_socket: str | None) -> None:
 
 
 def no_dotenv() -> None:
-    """Make python-dotenv find nothing, wherever a .env may lie."""
+    """Make python-dotenv load nothing, wherever a .env file is."""
     if importlib.util.find_spec("dotenv") is None:
         return
     import dotenv
@@ -98,7 +98,7 @@ def no_dotenv() -> None:
 
 
 def record_sleeps() -> list[float]:
-    """Replace time.sleep by one that takes no time and keeps a list."""
+    """Replace time.sleep by a function that only records the seconds, in a list."""
     sleeps = []
 
     def sleep(seconds):
@@ -132,12 +132,12 @@ def main() -> None:
     observer = observe.Observer(channel, watch, record_sleeps(), order["root"])
     try:
         topic.OBSERVE[order["exercise"]](observer, file)
-    except BaseException as error:  # ours: what the answer raises is caught in its step
+    except BaseException as error:  # our own error: the answer's errors are caught in their steps
         import traceback
 
         channel.send(probe_error="".join(traceback.format_exception(error)))
     channel.send(done=True)
-    os._exit(0)  # neither the answer's exit handlers nor its threads have a say
+    os._exit(0)  # skips the answer's exit handlers and does not wait for its threads
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""A Unix socket in front of the server that counts what is sent to the client, and who is connected."""
+"""A proxy for the server's Unix socket that counts bytes sent to the client and open connections."""
 
 import contextlib
 import socket
@@ -6,11 +6,11 @@ import threading
 from pathlib import Path
 
 CHUNK = 16_384
-CLIENT_BUFFER = 8_192  # small, so that bytes the client has not asked for stay on this side
+CLIENT_BUFFER = 8_192  # small, so that bytes the client has not read stay here, uncounted
 
 
 class CountingProxy:
-    """Passes connections on to the server's own socket until closed."""
+    """Forwards connections to the server's own socket until it is closed."""
 
     def __init__(self, path: Path, server: Path):
         self.path, self._server = path, server
@@ -20,7 +20,7 @@ class CountingProxy:
         self._sockets: set[socket.socket] = set()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
-        path.chmod(0o666)  # a child in a user namespace of its own may be nobody here
+        path.chmod(0o666)  # in its own user namespace, the child may be another user
         self._listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
@@ -73,7 +73,7 @@ class CountingProxy:
             while data := server.recv(CHUNK):
                 client.sendall(data)
                 self.sent += len(data)
-        # What the server ended, the client may not have closed: it still counts as open.
+        # The server ended it, but it counts as open until the client closes it, too.
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)
         with contextlib.suppress(OSError):

@@ -1,13 +1,13 @@
-"""MySQL in the child: whatever server, user and password the answer names, it gets ours.
+"""MySQL in the child: every connection goes to our server, whatever server and user it names.
 
-mysql-connector, PyMySQL and MySQLdb alike; what is not installed of the last two gets a stand-in.
+This patches mysql-connector, PyMySQL and MySQLdb; stand-ins replace the last two if missing.
 """
 
 import importlib
 import importlib.util
 import re
 
-# What says where and as whom to connect, and how to encrypt on the way; all else the answer decides.
+# Options for the address, the user and encryption are replaced; the answer decides the others.
 ADDRESS = frozenset(
     {"host", "port", "user", "username", "password", "passwd", "password1", "unix_socket"}
 )
@@ -15,11 +15,11 @@ ENCRYPTION = ("ssl", "tls", "auth_plugin", "client_cert", "use_pure_ssl")
 CHARSET = {
     "charset": "utf8mb4",
     "collation": "utf8mb4_general_ci",
-}  # the drivers' default may be MySQL's
+}  # the drivers' default may exist in MySQL only
 
 
 def install(mysql: dict | None, drivers: list[str], channel) -> None:
-    """Patch the drivers that the answer mentions; without `mysql`, a server, connecting fails."""
+    """Patch the drivers that the answer mentions; if `mysql` is None, connecting fails."""
 
     def address(options: dict) -> dict:
         """Put our server's address into a call's options."""
@@ -34,11 +34,11 @@ def install(mysql: dict | None, drivers: list[str], channel) -> None:
         for option in ("database", "db"):
             if name := kept.get(option):
                 kept[option] = re.sub(r"[^\w$-]", "_", str(name))[:60]
-                channel.ask(wish="database", name=kept[option])
+                channel.ask(request="database", name=kept[option])
         where = {name: mysql[name] for name in ("user", "password")}
         return kept | where | {"unix_socket": mysql["socket"]}
 
-    opened = []  # kept, so that only close() closes: elsewhere no garbage collector comes at once
+    opened = []  # keeps connections referenced: only close() closes one, never garbage collection
     if "mysql.connector" in drivers and _is_installed("mysql.connector"):
         _patch_connector(address, opened)
     if "pymysql" in drivers:
@@ -61,7 +61,7 @@ def _patch_connector(address, opened: list) -> None:
     configure = MySQLConnectionAbstract.config
 
     def config(connection, **options):
-        # Here every way of connecting passes: connect(), the classes themselves, pools.
+        # Every way of connecting calls this: connect(), the classes themselves, pools.
         opened.append(connection)
         charset = options.get("charset") or CHARSET["charset"]
         options = address(options)
@@ -75,7 +75,7 @@ def _patch_connector(address, opened: list) -> None:
     queue = MySQLConnectionPool._queue_connection
 
     def queue_closed(pool, connection):
-        # What is given back to a pool is closed, so that what stays open was never given back.
+        # Close what is returned to a pool: then an open connection was never returned.
         connection.disconnect()
         queue(pool, connection)
 

@@ -7,14 +7,14 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from checker.answers import Answer
-from checker.judge import CRASH, PASS, SKIPPED, VERDICTS, WRONG, Verdict
+from checker.judge import CRASH, NOT_REACHED, PASS, SKIPPED, VERDICTS, WRONG, Verdict
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 WIDTH = 100
 
 
 class Report:
-    """Writes to a stream; colours and progress only if that is a terminal."""
+    """Writes to a stream, with colours and progress only if it is a terminal."""
 
     def __init__(self, stream=None):
         self.stream = stream or sys.stdout
@@ -33,13 +33,13 @@ class Report:
                 print("\r\x1b[K", end="", file=self.stream, flush=True)
 
     def details(self, answer: Answer, verdicts: list[Verdict]) -> None:
-        """One answer: a line an exercise, what is wrong under it; all advice at the end, once."""
+        """Print one answer: each exercise with its problems, then each piece of advice once."""
         self.line(self.paint(answer.name, BOLD))
         for verdict in verdicts:
             name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
             said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
             self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
-            for text, place, hint in _told(verdict):
+            for text, place, hint in _problems(verdict):
                 where = f"{place}: " if place else ""
                 self._indented(f"{where}{_sentence(text)}")
                 if hint:
@@ -55,7 +55,7 @@ class Report:
                 same = (result.check.looks_for, result.check.hint)
                 found.setdefault(same, []).append(verdict.exercise.number)
         if found:
-            self.line("  Advice, which costs nothing:")
+            self.line("  Advice (does not change the result):")
         for (looks_for, hint), numbers in found.items():
             self._indented(f"{', '.join(numbers)}: better if {looks_for}. {hint}", DIM)
 
@@ -70,7 +70,7 @@ class Report:
             self.line(self.paint(part, colour) if colour else part)
 
     def summary(self, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
-        """Many answers: one line each, its exercises in order."""
+        """Print one line for each answer, with its exercises in order."""
         longest = max(len(answer.name) for answer, _ in all_verdicts)
         for answer, verdicts in all_verdicts:
             right = sum(verdict.verdict == PASS for verdict in verdicts)
@@ -98,10 +98,10 @@ def _colour(verdict: Verdict) -> str:
     return {PASS: GREEN, SKIPPED: YELLOW}.get(verdict.verdict, RED)
 
 
-def _told(verdict: Verdict) -> list[tuple[str, str, str]]:
-    """What is wrong, where, and a hint: of each failed check, or of the verdict itself."""
-    seen = [r for r in verdict.failed if not r.said.startswith("not seen")]
-    checks = [(r.said, r.place, r.check.hint) for r in seen or verdict.failed]
+def _problems(verdict: Verdict) -> list[tuple[str, str, str]]:
+    """Each problem, its place and a hint: of each failed check, or of the verdict itself."""
+    reached = [r for r in verdict.failed if not r.said.startswith(NOT_REACHED)]
+    checks = [(r.said, r.place, r.check.hint) for r in reached or verdict.failed]
     if verdict.verdict == PASS:
         return []
     if verdict.verdict in (WRONG, CRASH, "EXITED") and verdict.said in [
@@ -112,7 +112,7 @@ def _told(verdict: Verdict) -> list[tuple[str, str, str]]:
 
 
 def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:
-    """The verdicts as what JSON can hold."""
+    """The verdicts as dicts and lists for JSON."""
     return {
         "answers": [
             {
@@ -156,7 +156,7 @@ def write_json(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> 
 
 
 def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
-    """One suite an answer, one case an exercise; CHECKER is an error, SKIPPED is skipped."""
+    """Write a suite per answer and a case per exercise; CHECKER is an error, SKIPPED is skipped."""
     suites = ET.Element("testsuites")
     for answer, verdicts in all_verdicts:
         kinds = [_junit_kind(verdict) for verdict in verdicts]
@@ -172,8 +172,8 @@ def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) ->
             )
             if kind:
                 message = _printable(f"{verdict.verdict} {verdict.score}: {verdict.said}")
-                told = ET.SubElement(case, kind, message=message)
-                told.text = _printable("\n".join(
+                problem = ET.SubElement(case, kind, message=message)
+                problem.text = _printable("\n".join(
                     f"{r.check.name}: {r.said} ({r.place})\nhint: {r.check.hint}" for r in verdict.failed
                 ))  # fmt: skip
     ET.indent(suites)
@@ -185,5 +185,5 @@ def _junit_kind(verdict: Verdict) -> str | None:
 
 
 def _printable(text: str) -> str:
-    """Without the control characters that XML does not allow."""
+    """Replace control characters, which XML does not allow, by a question mark."""
     return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text)

@@ -1,13 +1,13 @@
-"""Comparing rows, in whatever form an answer gives them, with those of the table."""
+"""Compare an answer's rows, in whatever form, with those of the table."""
 
 
 def count(number: int, one: str, many: str = "") -> str:
-    """A number with its noun."""
+    """A number and its noun: 1 row, 2 rows."""
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
 
 
 def same_row(found, expected: list) -> bool:
-    """Tell whether a row, as a dict or a list, has this row's values; numbers by value."""
+    """Whether a row (a dict or a list) has the expected values; numbers are compared by value."""
     if isinstance(found, dict):
         names = ("user_id", "id", "name", "email", "age")
         lower = {str(key).lower(): value for key, value in found.items()}
@@ -27,18 +27,11 @@ def _same(found, expected) -> bool:
 
 
 def compare_rows(found, expected: list[list], what: str = "rows") -> str:
-    """Say how the rows differ from those of the table, in any order; an empty text if they do not."""
+    """Say how the rows differ from the expected ones, in any order; '' if they do not."""
     if not isinstance(found, list):
-        given = (
-            "nothing"
-            if found is None
-            else found.get("$object", "a dict")
-            if isinstance(found, dict)
-            else repr(found)[:60]
-        )
-        return f"expected {what}, got {given}"
-    if not expected:  # then nothing would be right
-        return "when the file had been imported, its database held no users"
+        return f"expected a list of {what}, got {short(found)}"
+    if not expected:  # then no answer could be right
+        return "after the file was imported, its database held no users"
     left = {tuple(row): row for row in expected}
     times: dict[tuple, int] = {}
     strange = None
@@ -51,7 +44,7 @@ def compare_rows(found, expected: list[list], what: str = "rows") -> str:
     if strange is not None:
         return f"expected rows like {short(expected[0])}, got {short(strange)}"
     if doubled := sum(n > 1 for n in times.values()):
-        return f"{count(doubled, 'row')} came more than once"
+        return f"{count(doubled, 'row')} appear more than once"
     if missing := len(left) - len(times):
         return f"{missing} of {len(left)} {what} are missing"
     return ""
@@ -65,5 +58,8 @@ def _near(row, left: dict):
 
 
 def short(value) -> str:
+    """The value as at most 100 characters of text."""
+    if isinstance(value, dict) and "$object" in value:  # what JSON could not hold
+        return f"an object of type {value['$object']}"[:100]
     text = repr(value)
     return text if len(text) <= 100 else text[:97] + "..."

@@ -1,4 +1,4 @@
-"""Answers side by side: for each exercise a scratch folder, a child, the evidence, a verdict."""
+"""Check answers in parallel: for each exercise a scratch folder, a child, evidence, a verdict."""
 
 import contextlib
 import os
@@ -47,15 +47,15 @@ def check(
     jobs: int | None = None,
     progress: Callable[[Task, Verdict], None] = lambda *_: None,
 ) -> list[Verdict]:
-    """Check answers to exercises side by side; return the verdicts in the order of the tasks.
+    """Check answers to exercises in parallel; return the verdicts in the order of the tasks.
 
-    `seconds` is the time an exercise gets, `jobs` how many run at once. Call it in the main thread.
+    `seconds` is the time limit of one exercise, `jobs` how many run at once. Call it in the main thread.
     """
     jobs = jobs or os.cpu_count() or 1
     wanted = sum(_wants_server(task) for task in tasks)
     reason = databases.why_no_server() if wanted else None
     count = 0 if reason else min(jobs, MAX_SERVERS, (wanted + 4) // 5)
-    sandbox.broken_off.clear()
+    sandbox.stopping.clear()
     with contextlib.ExitStack() as stack:
         servers = []
         try:
@@ -93,7 +93,7 @@ class _Checker:
         self._free, self._no_server, self._seconds = free, no_server, seconds
 
     def check(self, task: Task) -> Verdict:
-        """The verdict on one exercise. Whatever goes wrong here is told as CHECKER, never raised."""
+        """The verdict on one exercise; any error of the checker becomes a CHECKER verdict."""
         started = time.monotonic()
         try:
             verdict = self._check(task)
@@ -114,12 +114,10 @@ class _Checker:
         if source.error:
             line = getattr(source.error, "lineno", None)
             said = f"Python cannot read the file: {getattr(source.error, 'msg', source.error)}"
-            hint = (
-                "Look at that line, and at the one before it: a bracket, a colon, the indentation?"
-            )
+            hint = "Check this line and the one before: brackets, quotes, colons and indentation."
             return Verdict(exercise, SYNTAX, said, hint, f"{place}:{line}" if line else place)
         if source.is_empty():
-            return Verdict(exercise, MISSING, "the file holds no code", place=place)
+            return Verdict(exercise, MISSING, "the file contains no code", place=place)
         if not _wants_server(task):
             return self._run(task, file, place, source, None)
         if self._no_server:
@@ -145,7 +143,7 @@ class _Checker:
             if server is not None:
                 server.reset(tables=exercise.number != "seed")
                 if exercise.number != "seed":
-                    server.prepare("alx_prodev")  # for who writes it so, and chooses it by USE
+                    server.prepare("alx_prodev")  # for answers that write USE alx_prodev
                 proxy = stack.enter_context(contextlib.closing(
                     CountingProxy(folder / "mysql.sock", server.socket)))  # fmt: skip
             evidence = Evidence(exercise, server, proxy, users_db)
@@ -194,9 +192,9 @@ def _put_data(answer: Answer, exercise: Exercise, root: Path, users_db: Path) ->
 
 
 def _csv_header(answer: Answer) -> list[str]:
-    """The columns of the answer's own CSV file; else those its code asks for.
+    """The columns of the answer's own CSV file, or else those that its code reads.
 
-    The course's file has no user_id; answers that read one were written for another.
+    The course's file has no user_id, but some answers were written for a file that has one.
     """
     own = sorted([*answer.root.glob("user_data.csv"), *answer.root.glob("*/user_data.csv")])
     for path in own:
@@ -213,14 +211,14 @@ def _csv_header(answer: Answer) -> list[str]:
 
 
 def _environment(answer: Answer, home: Path, proxy: CountingProxy | None) -> dict[str, str]:
-    """Nothing of the user's environment but where programs are; and what the code asks for."""
+    """The child's environment: PATH from the user's, and a value for each setting the code reads."""
     environment = {
         "PATH": os.environ.get("PATH", os.defpath),
         "HOME": str(home),
         "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
-        # A C library that is called past the redirection finds our server, or nothing.
+        # For a C library that bypasses the redirection: our server, or none.
         "MYSQL_UNIX_PORT": str(proxy.path) if proxy else str(home / "none.sock"),
         "MYSQL_HOME": str(home),
     }
@@ -234,5 +232,5 @@ def _masked(verdict: Verdict, answer: Answer) -> Verdict:
 
 
 def failures(verdicts: list[Verdict]) -> Iterator[Verdict]:
-    """The verdicts that keep an answer from being right."""
+    """The verdicts other than PASS."""
     return (verdict for verdict in verdicts if verdict.verdict != PASS)

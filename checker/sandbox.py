@@ -1,4 +1,4 @@
-"""One exercise in a child process: a scratch copy, limits, what it tells, and its certain end."""
+"""Run one exercise in a child process: a scratch copy, limits, its messages and its end."""
 
 import contextlib
 import functools
@@ -30,25 +30,25 @@ MAX_FACTS = 40_000_000
 MEMORY = 3 << 30
 FILE_SIZE = 64 << 20
 _running: set[subprocess.Popen] = set()
-broken_off = threading.Event()  # by end_running(): what starts now ends at once
+stopping = threading.Event()  # set by end_running(): a child that starts now is killed immediately
 
 
 @dataclass
 class Run:
-    """What came out of a child: its facts by name, the parent's own evidence, and how it ended."""
+    """The outcome of a child: its facts by name, the parent's own evidence, and how it ended."""
 
     facts: dict[str, dict] = field(default_factory=dict)
     evidence: dict[str, dict] = field(default_factory=dict)
-    step: str = "start"  # the last one that was begun
+    step: str = "start"  # the last one that started
     done: bool = False
     timed_out: bool = False
     status: int | None = None
-    trouble: str = ""  # of the checker's own
+    trouble: str = ""  # an error of the checker itself
     no_server: bool = False
 
 
 def copy_answer(source: Path, target: Path) -> None:
-    """Copy the text files of an answer, and nothing that would configure or leak something."""
+    """Copy an answer's text files, but no hidden files, links, or settings of pytest and Python."""
     copied = 0
     for folder, folders, files in os.walk(source):
         folders[:] = sorted(
@@ -69,13 +69,13 @@ def copy_answer(source: Path, target: Path) -> None:
 
 @contextlib.contextmanager
 def scratch():
-    """A short path, since a socket's may have about 100 characters."""
+    """A temporary folder with a short path: a socket's path may have about 100 characters."""
     folder = Path(tempfile.mkdtemp(prefix="check-")).resolve()
     try:
         yield folder
     finally:
         for path, folders, _ in os.walk(folder):
-            for name in folders:  # of which the answer may have locked us out
+            for name in folders:  # the answer may have removed our permissions
                 if not os.path.islink(inner := os.path.join(path, name)):
                     os.chmod(inner, 0o700)
         shutil.rmtree(folder, ignore_errors=True)
@@ -83,9 +83,9 @@ def scratch():
 
 @functools.cache
 def isolation() -> tuple[str, ...]:
-    """The words before a command that take its network away and end all it started; as far as possible.
+    """A command prefix that isolates a process, as far as this machine allows; () if it cannot.
 
-    In a process namespace of its own, whatever the answer started ends with it, daemons too.
+    It takes away the network; with a process namespace, it also ends the answer's daemons.
     """
     unshare = shutil.which("unshare")
     for options in (
@@ -115,9 +115,9 @@ def run_child(
     seconds: float,
     answer: Callable[[dict, Run], dict],
 ) -> Run:
-    """Run the probe with this order until it ends or its time is up; `answer` serves its questions.
+    """Run the probe with this order until it ends or its time is up; `answer` handles its questions.
 
-    Everything it started is ended before this returns.
+    Every process that it started is ended before this returns.
     """
     run, token = Run(), secrets.token_hex(16)
     ours, theirs = socket.socketpair()
@@ -135,7 +135,7 @@ def run_child(
                 start_new_session=True,
             )
         _running.add(child)
-        if broken_off.is_set():
+        if stopping.is_set():
             end_running()
         said = _Tail(child.stdout)
         try:
@@ -185,11 +185,11 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
     if not isinstance(message, dict) or message.get("token") != token:
         return
     if "fact" in message:
-        # The first word counts: a fact that comes again later is not one of the probe's.
+        # Only the first one counts: the probe sends each fact once, so a second one is forged.
         run.facts.setdefault(str(message["fact"]), shaped(message.get("values")))
     elif "step" in message:
         run.step = str(message["step"])
-    elif "mark" in message or "wish" in message:
+    elif "mark" in message or "request" in message:
         ours.settimeout(30)
         ours.sendall((json.dumps(answer(message, run)) + "\n").encode())
     elif "probe_error" in message:
@@ -200,7 +200,7 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
         run.done = True
 
 
-# The types of what the probe itself puts into a fact; all else is the answer's, of any type.
+# The types of the values that the probe adds to a fact; the answer's values have any type.
 SHAPES = {
     "sqlite": list, "events": list, "sleeps": list, "found": list, "done": list, "error": dict,
     "printed": str, "shown": str, "hidden": str, "before": str, "query": str, "table said": str,
@@ -211,7 +211,7 @@ ERROR_SHAPES = {"type": str, "bases": list, "message": str}
 
 
 def shaped(values: object) -> dict:
-    """A fact without what has not the shape that the probe gives it."""
+    """The fact without values whose type is not the one that the probe sends."""
     if not isinstance(values, dict):
         return {}
     fits = {k: v for k, v in values.items() if isinstance(v, SHAPES.get(k, object))}
@@ -233,7 +233,7 @@ def shaped(values: object) -> dict:
 
 
 class _Tail:
-    """Reads what a process prints past the captured output, and keeps only its end."""
+    """Reads what a process prints outside the captured output, and keeps only the end."""
 
     def __init__(self, stream):
         self._stream, self._kept = stream, b""
@@ -255,8 +255,8 @@ class _Tail:
 
 
 def end_running() -> None:
-    """End the children of all threads at once, so that those who wait for them go on."""
-    broken_off.set()
+    """Kill the children of all threads, so that the threads that wait for them continue."""
+    stopping.set()
     for child in list(_running):
         with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(child.pid, signal.SIGKILL)
@@ -271,7 +271,7 @@ def _end(child: subprocess.Popen, mark: str) -> None:
 
 
 def _end_escaped(mark: str) -> None:
-    """Without a process namespace: end what left the group, known by the variable it inherited."""
+    """Without a process namespace: kill what left the group, found by its inherited variable."""
     wanted = f"CHECKER_RUN={mark}".encode()
     for environ in Path("/proc").glob("[0-9]*/environ"):
         with contextlib.suppress(OSError):

@@ -1,4 +1,4 @@
-"""Reading an answer's files without running them: lines of definitions, passwords in the code."""
+"""Read an answer's files without running them: lines of definitions, passwords in the code."""
 
 import ast
 import re
@@ -9,7 +9,7 @@ SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", 
 
 
 class Source:
-    """One file's text, for finding the line of something."""
+    """One file's text and syntax tree, to find the line of a definition or call."""
 
     def __init__(self, path: Path):
         self.path, self.text, self.error = path, read_source(path), None
@@ -23,7 +23,7 @@ class Source:
         return self.error is None and not body
 
     def line_of(self, *names: str) -> int | None:
-        """The line where the first of these functions or classes is defined; patterns are allowed."""
+        """The line that defines the first of these functions or classes; names may be patterns."""
         for name in names:
             for node in ast.walk(self.tree):
                 kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
@@ -43,7 +43,7 @@ class Source:
 
 
 def read_source(path: Path) -> str:
-    """The text of a file as Python would read it, or as near to it as possible."""
+    """The text of a file, with invalid bytes replaced; '' if it cannot be read."""
     try:
         return path.read_bytes().decode("utf-8-sig", "replace")
     except OSError:

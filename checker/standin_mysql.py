@@ -1,7 +1,7 @@
-"""PyMySQL and MySQLdb for machines without them: modules of those names, made of mysql-connector.
+"""Stand-ins for PyMySQL and MySQLdb where they are not installed, made of mysql-connector.
 
-As much of them as answers to these exercises use. A plain cursor of theirs fetches the whole result
-at once, an SS cursor does not; so do these.
+They have what answers to these exercises use. As in the originals, a plain cursor fetches the whole
+result at once, and an SS cursor does not.
 """
 
 import sys
@@ -45,7 +45,7 @@ class Cursor:
 
     def close(self):
         if not self.buffered and self.connection.real.unread_result:
-            self.connection.real.consume_results()  # theirs reads the rest, too
+            self.connection.real.consume_results()  # the original also reads the rest
         self._cursor.close()
 
     def __getattr__(self, name):  # fetchone, rowcount, description, lastrowid
@@ -112,7 +112,7 @@ def install_mysqldb(address, opened: list) -> None:
 def _install(name: str, positional: tuple, address, opened: list, closes_in_with: bool) -> None:
     def connect(*args, **options):
         options |= dict(zip(positional, args, strict=False))
-        address(options)  # fails closed without a server; mysql.connector's own patch does the rest
+        address(options)  # raises without a server; the patch of mysql.connector does the rest
         connection = Connection(options, closes_in_with)
         opened.append(connection)
         return connection

@@ -1,4 +1,4 @@
-"""The users that answers find: in the tables, in users.db, in user_data.csv."""
+"""The users that the checker puts into its tables, users.db and user_data.csv."""
 
 import contextlib
 import sqlite3
@@ -11,7 +11,7 @@ STRANGER = ("99999999-0000-4000-8000-000000000001", "Somebody Else", "else@check
 
 
 def small_users() -> list[tuple[str, str, str, int]]:
-    """Users in user_id order: 57, so that no usual batch size divides them; 19 does."""
+    """57 users in user_id order: no usual batch size divides 57, but 19 does."""
     return [
         (
             f"{number:08x}-0000-4000-8000-{number * 7919:012x}",
@@ -31,7 +31,7 @@ def plain_users() -> list[tuple[str, str, int]]:
 
 
 def make_users_db(path: Path) -> None:
-    """Make the SQLite file of the decorator and context manager exercises, or make it as it was."""
+    """Create or reset the SQLite file of the decorator and context manager exercises."""
     with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection:
         for kind, name in connection.execute(
             "SELECT type, name FROM sqlite_master WHERE name IN ('users', 'user_data')"
@@ -50,7 +50,7 @@ def make_users_db(path: Path) -> None:
 
 
 def read_sqlite(path: Path, table: str) -> list[list]:
-    """The users committed in a table of the file; nothing if there is none of these columns."""
+    """The users committed in a table of the file; [] if it is missing or has other columns."""
     if not path.is_file():
         return []
     try:
@@ -62,7 +62,7 @@ def read_sqlite(path: Path, table: str) -> list[list]:
 
 
 def csv_text(header: list[str]) -> str:
-    """The users as the course's CSV shows them, quoted, with these columns."""
+    """The users as CSV with these columns, quoted as in the course's file."""
     columns = ("user_id", "name", "email", "age")
     lines = [",".join(f'"{name}"' for name in header)]
     for row in small_users():

@@ -1,4 +1,4 @@
-"""SQLite in the child: every path leads to the scratch database, and every connection is watched."""
+"""SQLite in the child: redirect every path to the scratch database, and watch every connection."""
 
 import re
 import sqlite3
@@ -9,7 +9,7 @@ MEMORY = re.compile(r"^$|:memory:|mode=memory")
 
 
 class Watch:
-    """What happened on SQLite connections, in order: (event, connection's number, text)."""
+    """The events on SQLite connections, in order: (event, connection's number, text)."""
 
     def __init__(self):
         self.events: list[tuple[str, int, str]] = []
@@ -26,7 +26,7 @@ class Watch:
 
 
 def install(path: str) -> Watch:
-    """Lead sqlite3.connect, and so aiosqlite, to the database `path`; return what watches it."""
+    """Redirect sqlite3.connect, and so aiosqlite, to the database `path`; return its Watch."""
     watch, real_connect = Watch(), sqlite3.connect
 
     class WatchedConnection(sqlite3.Connection):

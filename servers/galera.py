@@ -247,6 +247,8 @@ def _galera_options(name: str, members: str, group: int, increments: int, files:
         "--wsrep-on=ON",
         f"--wsrep-provider={_provider()}",
         f"--wsrep-provider-options={';'.join(map('='.join, provider_options.items()))}",
+        # MariaDB 11.8's plugin makes each option a variable, and refuses isolate()'s way to set one.
+        "--loose-plugin-wsrep-provider=OFF",
         f"--wsrep-cluster-address=gcomm://{members}",
         f"--wsrep-node-name={name}",
         "--wsrep-node-address=127.0.0.1",

@@ -70,7 +70,7 @@ ENDS = {
     "os._exit": End("1", "import os\nos._exit(0)\n", EXITED, "ended its own process"),
     "sys.exit": End("1", "import sys\nsys.exit(0)\n", EXITED, "SystemExit"),
     "exit in a call": End("8", RETRY.format("raise SystemExit(0)"), EXITED, "SystemExit"),
-    "retries for ever": End("8", RETRY.format(FOR_EVER), TIMEOUT, "still trying"),
+    "retries for ever": End("8", RETRY.format(FOR_EVER), TIMEOUT, "still retrying"),
     "segmentation fault": End("5", "import ctypes\nctypes.string_at(0)\n", CRASH, "was killed"),
     "network": End(
         "5", "import socket\nsocket.create_connection(('192.0.2.1', 80), 1)\n", CRASH, "the network"
@@ -86,7 +86,7 @@ ENDS = {
     "package": End("5", "import no_such_package_anywhere\n", NEEDS, "no_such_package_anywhere"),
     "module": End("5", "import with_db_connection\n", CRASH, "with_db_connection"),
     "other names": End("5", "def something():\n    pass\n", WRONG, "does not define log_queries"),
-    "equal to all": End("10", EQUAL_TO_ALL, WRONG, "expected users"),
+    "equal to all": End("10", EQUAL_TO_ALL, WRONG, "expected a list of users"),
     "unprintable": End("1", UNPRINTABLE, CRASH, "no part of me"),
     "surrogates": End("5", "raise ValueError('\\udc80\\x00\\x1b[31m')\n", CRASH, "ValueError"),
     "no facts": End("1", "def stream_users():\n    yield object()\n", WRONG, "expected rows like"),

@@ -35,17 +35,15 @@ def in_threads(work: Callable, *arguments) -> list:
     return at_once(work, range(THREADS), *arguments)
 
 
-def in_processes(work: Callable, *arguments) -> list:
+def in_processes(work: Callable, *arguments) -> None:
     """Do as in_threads does, with the numbers shared out among PROCESSES processes."""
     shares = [range(first, THREADS, PROCESSES) for first in range(PROCESSES)]
     with ProcessPoolExecutor(PROCESSES, multiprocessing.get_context("spawn")) as pool:
-        parts = [pool.submit(at_once, work, share, *arguments) for share in shares]
-        return [result for part in parts for result in part.result(60)]
+        for part in [pool.submit(at_once, work, share, *arguments) for share in shares]:
+            part.result(60)
 
 
 EVERYWHERE = pytest.mark.parametrize("run", [in_threads, in_processes])
-
-
 SLOW = """
 import seed, threading
 found = []
@@ -56,43 +54,36 @@ end = "reached"
 """
 
 
-def test_script_that_another_thread_is_importing_is_waited_for(clone):
-    path = clone / "python-generators-0x00" / "9-slow.py"
-    path.write_text(SLOW)
+def test_script_that_another_thread_is_importing_is_waited_for(own_clone):
+    (own_clone / "python-generators-0x00" / "9-slow.py").write_text(SLOW)
     code = "import seed; m = seed.import_script('9-slow'); m.other.join(20); print(*m.found)"
-    done = run_python("-c", code, cwd=clone)
-    path.unlink()
+    done = run_python("-c", code, cwd=own_clone)
     assert done.stdout == "reached\n", done.stderr
 
 
-def read_everything(_number: int) -> list[str]:
-    """Read the table in every way; return the names of those that were wrong."""
+def read_everything(_number: int) -> None:
+    """Use the functions of exercises 1 to 4."""
     users = [user_dict(user_row(number, age=number % 100)) for number in range(ROWS)]
     stream = seed.import_script("0-stream_users").stream_users
     batches = seed.import_script("1-batch_processing").stream_users_in_batches
     pages, ages = seed.import_script("2-lazy_paginate"), seed.import_script("4-stream_ages")
-    right = {
-        "stream_users": list(stream()) == users,
-        "batches": list(batches(400)) == [users[n : n + 400] for n in range(0, ROWS, 400)],
-        "pages": list(pages.lazy_paginate(750)) == [users[:750], users[750:]],
-        "ages": list(ages.stream_user_ages()) == [user["age"] for user in users],
-        "average": ages.calculate_average_age() == 49.5,
-    }
-    return [name for name in right if not right[name]]
+    assert list(stream()) == users
+    assert list(batches(400)) == [users[n : n + 400] for n in range(0, ROWS, 400)]
+    assert list(pages.lazy_paginate(750)) == [users[:750], users[750:]]
+    assert list(ages.stream_user_ages()) == [user["age"] for user in users]
+    assert ages.calculate_average_age() == 49.5
 
 
 @EVERYWHERE
 def test_generators_give_everybody_every_user(run, engine, load):
     load(*(user_row(number, age=number % 100) for number in range(ROWS)))
-    assert run(read_everything) == [[]] * THREADS
+    run(read_everything)
     wait_until(lambda: engine.connections() == 0)  # a server forgets a closed one a moment later
 
 
 def test_threads_that_are_the_first_ones_all_see_the_whole_embedded_table(embedded, script):
     stream_users = script("0-stream_users").stream_users
-    users = in_threads(lambda _number: [user["user_id"] for user in stream_users()])
-    assert len(users[0]) == 1_000
-    assert all(found == users[0] for found in users)
+    assert in_threads(lambda _number: len(list(stream_users()))) == [1_000] * THREADS
     assert embedded.connections() == 0
 
 
@@ -112,46 +103,39 @@ def test_threads_that_load_at_once_store_each_user_once(engine, load, tmp_path):
     wait_until(lambda: engine.connections() == 0)  # a server forgets a closed one a moment later
 
 
-DECORATORS = ("0-log_queries", "1-with_db_connection", "2-transactional")
-DECORATORS += ("3-retry_on_failure", "4-cache_query")
-CONTEXTS = ("0-databaseconnection", "1-execute", "3-concurrent")
 TIMES, COUNTER = 3, 100  # COUNTER: the id of a user whom everybody makes a year older
 
 
-def use_everything(number: int, folder: Path) -> list[str]:
-    """Use the functions of exercises 5 to 12; return the names of those that were wrong."""
+def use_everything(number: int, folder: Path) -> None:
+    """Use the functions of exercises 5 to 12."""
     os.chdir(folder)
-    log, connections, transactions, retries, cache = map(seed.import_script, DECORATORS)
-    database, execute, fetch = map(seed.import_script, CONTEXTS)
+    script = seed.import_script
     own = "SELECT * FROM users WHERE id = ?"
     own_in_text = f"SELECT * FROM users WHERE id = {number}"
-    wrong = []
 
-    @retries.retry_on_failure(retries=5, delay=0)
-    @connections.with_db_connection
-    @transactions.transactional
+    @script("3-retry_on_failure").retry_on_failure(retries=5, delay=0)
+    @script("1-with_db_connection").with_db_connection
+    @script("2-transactional").transactional
     def grow_older(conn):
         conn.execute("UPDATE users SET age = age + 1 WHERE id = ?", (COUNTER,))
 
     for time_ in range(TIMES):
         row = (number, "N", f"{number}-{time_}@x", 0)
-        transactions.update_user_email(number, row[2])
+        script("2-transactional").update_user_email(number, row[2])
         grow_older()
-        with execute.ExecuteQuery(own, number) as rows, database.DatabaseConnection() as conn:
-            by_connection = conn.execute(own, (number,)).fetchall()
+        with script("1-execute").ExecuteQuery(own, number) as rows:
+            assert rows == [row]
+        with script("0-databaseconnection").DatabaseConnection() as conn:
+            assert conn.execute(own, (number,)).fetchall() == [row]
             conn.execute("INSERT INTO users (name, age) VALUES ('New', 41)")
-        users, older = asyncio.run(fetch.fetch_concurrently())
-        right = {
-            "get_user_by_id": connections.get_user_by_id(number) == row,
-            "cache": cache.fetch_users_with_cache(own_in_text) == [row],
-            "cache again": cache.fetch_users_with_cache(query=own_in_text) == [row],
-            "fetch_all_users": log.fetch_all_users(own_in_text) == [row],
-            "retry": row in retries.fetch_users_with_retry(),
-            "context managers": rows == by_connection == [row],
-            "fetch_concurrently": row in users and {user[1] for user in older} <= {"New", "N"},
-        }
-        wrong += [name for name in right if not right[name]]
-    return wrong
+        users, older = asyncio.run(script("3-concurrent").fetch_concurrently())
+        assert row in users
+        assert {user[1] for user in older} <= {"New", "N"}
+        assert script("1-with_db_connection").get_user_by_id(number) == row
+        assert row in script("3-retry_on_failure").fetch_users_with_retry()
+        assert script("0-log_queries").fetch_all_users(own_in_text) == [row]
+        for _ in ("first", "cached"):
+            assert script("4-cache_query").fetch_users_with_cache(query=own_in_text) == [row]
 
 
 @EVERYWHERE
@@ -159,7 +143,7 @@ def test_functions_on_users_db_are_right_for_everybody_and_lose_no_write(run, us
     ids = [(number,) for number in (*range(THREADS), COUNTER)]
     with contextlib.closing(sqlite3.connect(users_db)) as connection, connection:
         connection.executemany("INSERT OR REPLACE INTO users VALUES (?, 'N', 'n@x', 0)", ids)
-    assert run(use_everything, users_db.parent) == [[]] * THREADS
+    run(use_everything, users_db.parent)
     with contextlib.closing(sqlite3.connect(users_db)) as connection:
         rows = connection.execute("SELECT * FROM users ORDER BY id").fetchall()
     assert rows[: THREADS + 1] == [

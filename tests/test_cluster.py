@@ -4,8 +4,8 @@ import contextlib
 import csv
 import itertools
 import random
-import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from time import monotonic  # the real one, since a test's clock may be ahead
 
 import mysql.connector
@@ -22,6 +22,7 @@ pytestmark = [pytest.mark.cluster, pytest.mark.server("mariadb")]
 ROWS = 20_000
 DATABASE = "prodev"
 minutes = itertools.count(60, 60)
+FAULTS = [("kill", "start"), ("isolate", "rejoin"), ("freeze", "thaw")]  # and what ends it
 
 
 @pytest.fixture(scope="session")
@@ -57,41 +58,25 @@ def test_what_one_node_commits_all_three_have(cluster):
     assert [numbers(node) for node in cluster.nodes] == [[0, 1, 2]] * 3
 
 
-def test_killed_node_refuses_and_comes_back_with_what_was_written_meanwhile(cluster):
-    survivor, _, killed = cluster.nodes
+@pytest.mark.parametrize(
+    ("fault", "end", "refusal"),
+    # 1047: WSREP has not yet prepared node for application use. A frozen node says nothing.
+    [(*FAULTS[0], 2003), (*FAULTS[1], 1047), (*FAULTS[2], None)],
+)
+def test_node_that_fails_is_left_out_and_catches_up(cluster, fault, end, refusal):
+    survivor, _, lost = cluster.nodes
     add(survivor, 1)
-    killed.kill()
-    with pytest.raises(mysql.connector.Error) as refused:
-        killed.connect()
-    assert refused.value.errno == 2003
+    getattr(lost, fault)()
+    if refusal:
+        with pytest.raises(mysql.connector.Error) as refused:
+            numbers(lost)
+        assert refused.value.errno == refusal
+    survivor.wait_until(lambda: survivor.status("wsrep_cluster_size") == ["2"])
     add(survivor, 2)
-
-    killed.start()
-    assert numbers(killed) == [1, 2]
-    add(killed, 3)
+    getattr(lost, end)()
+    assert numbers(lost) == [1, 2]
+    add(lost, 3)
     assert numbers(survivor) == [1, 2, 3]
-
-
-def test_isolated_node_answers_only_that_it_is_not_prepared(cluster):
-    first, isolated, _ = cluster.nodes
-    isolated.isolate()
-    with pytest.raises(mysql.connector.Error) as refused:
-        numbers(isolated)
-    assert refused.value.errno == 1047  # WSREP has not yet prepared node for application use
-    add(first, 1)
-
-    isolated.rejoin()
-    assert numbers(isolated) == [1]
-
-
-def test_frozen_node_is_left_out_and_catches_up(cluster):
-    first, frozen, _ = cluster.nodes
-    frozen.freeze()
-    add(first, 1)
-    first.wait_until(lambda: first.status("wsrep_cluster_size") == ["2"])
-
-    frozen.thaw()
-    assert numbers(frozen) == [1]
 
 
 def test_cluster_that_lost_all_nodes_starts_again_from_the_one_that_holds_the_most(cluster):
@@ -156,9 +141,6 @@ def connections(node) -> int:
         return 0
 
 
-FAULTS = [("kill", "start"), ("isolate", "rejoin"), ("freeze", "thaw")]  # and what ends it
-
-
 # ------------------------------------------------------------- which node
 
 
@@ -207,7 +189,7 @@ def test_what_was_committed_through_one_node_is_read_through_another(nodes, scri
     ("name", "fault", "end"),
     [
         *((name, *FAULTS[0]) for name in STREAMS),
-        *(("stream_users", *fault) for fault in FAULTS[1:]),
+        *(("users", *fault) for fault in FAULTS[1:]),
     ],
 )
 def test_stream_goes_on_at_another_node_with_every_row_once(script, nodes, name, fault, end):
@@ -222,37 +204,22 @@ def test_stream_goes_on_at_another_node_with_every_row_once(script, nodes, name,
     wait_until(lambda: sum(map(connections, nodes)) == 0)
 
 
-def test_nodes_may_die_one_after_the_other(script, nodes):
-    fill(nodes[0], ROWS)
-    stream = STREAMS["stream_users"](script)
+@pytest.mark.parametrize(
+    ("rows", "kills"), [(ROWS, 3), pytest.param(1_000_000, 10, marks=pytest.mark.nightly)]
+)
+def test_nodes_may_die_one_after_the_other(script, nodes, rows, kills):
+    for first in range(0, rows, ROWS):
+        fill(nodes[0], ROWS, first)
+    stream = STREAMS["users"](script)
     seen = []
-    for _ in range(3):
-        seen += itertools.islice(stream, 5_000)
+    for _ in range(kills):
+        seen += itertools.islice(stream, rows // (kills + 1))
         dead = node_in_use(nodes)
         dead.kill()
         seen += itertools.islice(stream, 1_000)
         dead.start()
     seen += stream
-    assert seen == expected("stream_users", ROWS)
-
-
-@pytest.mark.nightly
-def test_ten_kills_in_a_stream_of_a_million_rows_cost_and_repeat_none(script, nodes):
-    for first in range(0, 1_000_000, 100_000):
-        fill(nodes[0], 100_000, first)
-    stream = STREAMS["stream_users"](script)
-    seen = 0
-    for kills in range(11):
-        for user_id in itertools.islice(stream, 90_909 if kills < 10 else None):
-            assert user_id == user_row(seen)[0]
-            seen += 1
-        if kills < 10:
-            dead = node_in_use(nodes)
-            dead.kill()
-            assert next(stream) == user_row(seen)[0]
-            seen += 1
-            dead.start()
-    assert seen == 1_000_000
+    assert seen == expected("users", rows)
 
 
 # ------------------------------------------------------ a node fails: loading
@@ -276,20 +243,16 @@ def wanted(path) -> list[tuple]:
     return [(*row[:3], int(row[3])) for row in rows if int(row[3]) <= 150]
 
 
-def start_load(path) -> tuple[threading.Thread, list]:
-    """Load the file in a thread, through settings as they are now; its counts, or its error."""
-    result = []
+@pytest.fixture
+def pool() -> Iterator[ThreadPoolExecutor]:
+    with ThreadPoolExecutor() as pool:
+        yield pool
 
-    def run():
-        try:
-            with contextlib.closing(seed.connect_to_prodev()) as connection:
-                result.append(seed.insert_data(connection, path))
-        except Exception as error:
-            result.append(error)
 
-    thread = threading.Thread(target=run)
-    thread.start()
-    return thread, result
+def load(connection, path) -> tuple:
+    """Load the file and return the counts."""
+    with contextlib.closing(connection):
+        return seed.insert_data(connection, path)
 
 
 def wait_for_rows(node, count: int) -> None:
@@ -297,14 +260,12 @@ def wait_for_rows(node, count: int) -> None:
 
 
 @pytest.mark.parametrize(("fault", "end"), FAULTS)
-def test_load_goes_on_at_another_node_and_stores_every_row_once(nodes, csv_file, fault, end):
-    thread, result = start_load(csv_file)
+def test_load_goes_on_at_another_node_and_stores_every_row_once(nodes, pool, csv_file, fault, end):
+    loading = pool.submit(load, seed.connect_to_prodev(), csv_file)
     wait_for_rows(nodes[1], 4_000)
     getattr(nodes[0], fault)()
-    thread.join(60)
+    counts = loading.result(60)
     getattr(nodes[0], end)()
-    (counts,) = result
-    assert not isinstance(counts, Exception), counts
     assert counts.read == ROWS == counts.added + counts.present + counts.refused
     assert counts.refused == ROWS // 10
     assert counts.present < counts.added  # those whose COMMIT was done and its reply lost
@@ -314,48 +275,35 @@ def test_load_goes_on_at_another_node_and_stores_every_row_once(nodes, csv_file,
     assert lines == list(range(2, ROWS + 2, 10))
 
 
-def test_load_that_lost_all_nodes_is_taken_up_again(cluster, nodes, csv_file, monkeypatch):
+def test_load_that_lost_all_nodes_is_taken_up_again(cluster, nodes, pool, csv_file, monkeypatch):
     monkeypatch.setenv("DB_DEADLINE", "1")
-    thread, result = start_load(csv_file)
+    loading = pool.submit(load, seed.connect_to_prodev(), csv_file)
     wait_for_rows(nodes[1], 4_000)
     for node in nodes:
         node.kill()
-    thread.join(60)
-    assert isinstance(result[0], mysql.connector.Error)
-    assert "cannot connect to MySQL at" in str(result[0])
+    with pytest.raises(mysql.connector.Error, match="cannot connect to MySQL at"):
+        loading.result(60)
     cluster.start()
     before = len(stored(nodes[0]))
     assert 4_000 <= before < len(wanted(csv_file))
-    thread, result = start_load(csv_file)
-    thread.join(60)
-    assert result == [(ROWS, ROWS * 9 // 10 - before, before, ROWS // 10)]
+    counts = load(seed.connect_to_prodev(), csv_file)
+    assert counts == (ROWS, ROWS * 9 // 10 - before, before, ROWS // 10)
     assert stored(nodes[2]) == wanted(csv_file)
 
 
 def test_loads_through_two_nodes_in_opposite_orders_end_in_one_table(
-    nodes, csv_file, tmp_path, monkeypatch
+    nodes, pool, csv_file, tmp_path, monkeypatch
 ):
     header, *lines = csv_file.read_text().splitlines(keepends=True)
     backwards = tmp_path / "backwards.csv"
     backwards.write_text("".join([header, *reversed(lines)]))
-    started = []
-    for path, order in ((csv_file, nodes), (backwards, nodes[::-1])):
+    connections = []
+    for order in (nodes, nodes[::-1]):
         use(monkeypatch, *addresses(*order))
-        connection = seed.connect_to_prodev()
-        result = []
-
-        def run(connection=connection, path=path, result=result):
-            with contextlib.closing(connection):
-                result.append(seed.insert_data(connection, path))
-
-        started.append((threading.Thread(target=run), result))
-    for thread, _ in started:
-        thread.start()
-    for thread, _ in started:
-        thread.join(60)
-    (forwards,), (backwards,) = (result for _, result in started)
-    assert forwards.refused == backwards.refused == ROWS // 10
-    assert forwards.added + backwards.added <= ROWS * 9 // 10
+        connections.append(seed.connect_to_prodev())
+    one, other = pool.map(load, connections, (csv_file, backwards), timeout=60)
+    assert one.refused == other.refused == ROWS // 10
+    assert one.added + other.added <= ROWS * 9 // 10
     assert [stored(node) for node in nodes] == [wanted(csv_file)] * 3
 
 

@@ -1,9 +1,7 @@
 """Loading user_data: stopped at any moment, two at once, and files, servers and disks that refuse."""
 
 import contextlib
-import csv
 import gzip
-import io
 import json
 import os
 import re
@@ -20,14 +18,15 @@ from pathlib import Path
 
 import mysql.connector
 import pytest
-from conftest import csv_text, make_table, run_python, user_row, wait_until
+from conftest import csv_text, make_table, run_python, user_dict, user_row, wait_until
 from tcp_proxy import Proxy
-from test_seed import on_embedded, on_mysql, rejected, stored
+from test_seed import on_mysql, rejected, stored
 
 import seed
 
 slow = pytest.mark.slow
-INSERT = "INSERT INTO user_data (user_id, name, email, age) VALUES (%s, %s, %s, %s)"
+on_embedded = pytest.mark.parametrize("engine", ["embedded"], indirect=True)
+on_fragile = pytest.mark.parametrize("engine", ["fragile"], indirect=True)
 
 # Runs a script as its own program, under conditions that only the process itself can set: a limit to
 # the size of its files, to die from passing it, a user without rights. Before the rights are given up
@@ -85,39 +84,28 @@ REFUSED = [
 
 
 @pytest.fixture
-def big(tmp_path) -> Path:
-    """A file of ROWS users and some lines that are none."""
+def big(engine, tmp_path) -> Path:
+    """A file of ROWS users and some lines that are none; some users are stored already."""
     lines = csv_text(FILE).splitlines(keepends=True)
     for line in BAD_LINES:
         lines.insert(line - 1, "bad\n")
     path = tmp_path / "users.csv"
     path.write_text("".join(lines), newline="")
+    make_table()
+    engine.insert(EARLIER)
     return path
 
 
-def store_earlier() -> None:
-    make_table()
-    with contextlib.closing(seed.connect_to_prodev()) as connection:
-        connection.cursor().executemany(INSERT, EARLIER)
-        connection.commit()
-
-
-@pytest.fixture
-def run_again(clone, big):
-    """Load the big file once more, and check that it all ends as one clean run."""
-
-    def run_again(engine) -> None:
-        assert stored(engine) in (sorted(EARLIER), WHOLE)  # all or nothing
-        done = run_python(clone / "seed.py", big, cwd=clone, settings=engine.settings)
-        assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
-        summary = r"users\.csv: (\d+) rows read, (\d+) added, (\d+) already present, (\d+) refused"
-        read, added, present, refused = map(int, re.search(summary, done.stdout).groups())
-        assert (read, refused) == (ROWS + len(BAD_LINES), len(REFUSED))
-        assert (added, present) in ((0, ROWS - 1), (ROWS - len(EARLIER) + 1, len(EARLIER) - 2))
-        assert stored(engine) == WHOLE
-        assert sorted(rejected(big.parent)) == sorted(REFUSED)
-
-    return run_again
+def assert_that_run_again_it_ends_as_one_clean_run(engine, clone: Path, big: Path) -> None:
+    assert stored(engine) in (sorted(EARLIER), WHOLE)  # all or nothing
+    done = run_python(clone / "seed.py", big, cwd=clone, settings=engine.settings)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr
+    summary = r"users\.csv: (\d+) rows read, (\d+) added, (\d+) already present, (\d+) refused"
+    read, added, present, refused = map(int, re.search(summary, done.stdout).groups())
+    assert (read, refused) == (ROWS + len(BAD_LINES), len(REFUSED))
+    assert (added, present) in ((0, ROWS - 1), (ROWS - len(EARLIER) + 1, len(EARLIER) - 2))
+    assert stored(engine) == WHOLE
+    assert sorted(rejected(big.parent)) == sorted(REFUSED)
 
 
 # What stops the load, and the exit status that tells it.
@@ -141,7 +129,7 @@ MOMENTS = {
     "after COMMIT": (COMMIT, 99),
     "while it unlocks": (b"release_lock", 5),
 }
-ALWAYS = {"in the middle", "in COMMIT"}
+QUICK = {"in the middle", "in COMMIT"}
 
 
 @pytest.fixture(scope="module")
@@ -167,16 +155,16 @@ def stopped_load(program: Path, path: Path, engine, moment: str, fault: str):
     return load.returncode, out, err
 
 
+@on_fragile
 @pytest.mark.parametrize(
-    "moment", [pytest.param(name, marks=() if name in ALWAYS else slow) for name in MOMENTS]
+    "moment", [pytest.param(name, marks=() if name in QUICK else slow) for name in MOMENTS]
 )
 @pytest.mark.parametrize("fault", FAULTS)
-def test_load_into_a_server_that_is_stopped_and_run_again_ends_as_one_clean_run(
-    fragile, clone, big, run_again, fault, moment
+def test_load_stopped_at_any_moment_and_run_again_ends_as_one_clean_run(
+    engine, clone, big, fault, moment
 ):
-    store_earlier()
-    server = fragile.server
-    returncode, out, err = stopped_load(clone / "seed.py", big, fragile, moment, fault)
+    server = engine.server
+    returncode, out, err = stopped_load(clone / "seed.py", big, engine, moment, fault)
     assert returncode == FAULTS[fault][1], err
     assert "added" not in out
     told = r"seed\.py: .*run it again, nothing is stored twice\n" if returncode == 1 else ""
@@ -186,58 +174,56 @@ def test_load_into_a_server_that_is_stopped_and_run_again_ends_as_one_clean_run(
         server.start()
     if fault != "kill -9":  # which leaves nobody to clean up
         assert list(big.parent.glob("*reject*")) == list(big.parent.glob(".*reject*")) == []
-    run_again(fragile)
-    wait_until(lambda: fragile.connections() == 0)
+    assert_that_run_again_it_ends_as_one_clean_run(engine, clone, big)
+    wait_until(lambda: engine.connections() == 0)
 
 
 @slow
-def test_ctrl_c_while_the_first_rows_are_sent_never_crashes_the_driver(fragile, clone, big):
+@on_fragile
+def test_ctrl_c_while_the_first_rows_are_sent_never_crashes_the_driver(engine, clone, big):
     """Two threads on one connection end in its C code, about every seventh time at this moment."""
     for _ in range(20):
-        stopped = stopped_load(clone / "seed.py", big, fragile, "in its first rows", "Ctrl-C")
+        stopped = stopped_load(clone / "seed.py", big, engine, "in its first rows", "Ctrl-C")
         assert stopped == (130, "Table user_data created successfully\n", "")
 
 
+@on_fragile
 def test_commit_whose_reply_is_lost_is_an_error_and_run_again_adds_nothing(
-    fragile, monkeypatch, each_driver, big, run_again
+    engine, monkeypatch, each_driver, clone, big
 ):
-    store_earlier()
     told = r"^(2013|2055)\b.*run it again, nothing is stored twice$"
-    with Proxy(fragile.server.host, fragile.server.port) as proxy:
+    with Proxy(engine.server.host, engine.server.port) as proxy:
         monkeypatch.setenv("DB_PORT", str(proxy.port))
         with contextlib.closing(seed.connect_to_prodev()) as connection:
             proxy.lose_reply_to(COMMIT)
             with pytest.raises(mysql.connector.Error, match=told):
                 seed.insert_data(connection, big)
-    assert stored(fragile) == WHOLE  # it was the reply that was lost
-    run_again(fragile)
+    assert stored(engine) == WHOLE  # it was the reply that was lost
+    assert_that_run_again_it_ends_as_one_clean_run(engine, clone, big)
 
 
-def test_ctrl_c_while_a_load_writes_the_file_leaves_it_as_it_was(embedded, clone, big, run_again):
-    store_earlier()
-    file = Path(embedded.settings["DB_FILE"])
+@on_embedded
+def test_ctrl_c_while_a_load_writes_the_file_stores_all_or_nothing(engine, clone, big):
+    file = Path(engine.settings["DB_FILE"])
     with contextlib.closing(sqlite3.connect(file, isolation_level=None)) as other:
         other.execute("BEGIN")
         other.execute("SELECT * FROM user_data").fetchone()  # a reader keeps others from COMMIT
-        load = start(clone / "seed.py", big, settings=embedded.settings)
+        load = start(clone / "seed.py", big, settings=engine.settings)
         wait_until(Path(f"{file}-journal").exists)
         load.send_signal(signal.SIGINT)
     _out, err = load.communicate(timeout=120)
     assert load.returncode == 130, err
     assert "Traceback" not in err
-    assert stored(embedded) == sorted(EARLIER)
-    run_again(embedded)
+    assert_that_run_again_it_ends_as_one_clean_run(engine, clone, big)
 
 
+@on_embedded
 @pytest.mark.parametrize("size", [pytest.param(4_096, marks=slow), 32_768, 2_000_000])
-def test_load_that_dies_at_any_byte_that_it_writes_and_is_run_again_ends_as_one_clean_run(
-    embedded, clone, big, run_again, size
-):
+def test_load_killed_in_any_write_and_run_again_ends_as_one_clean_run(engine, clone, big, size):
     """The system kills it in the write that would make a file larger than `size`."""
-    store_earlier()
-    done = run(clone / "seed.py", big, settings=embedded.settings, dies_at=size)
+    done = run(clone / "seed.py", big, settings=engine.settings, dies_at=size)
     assert done.returncode == -signal.SIGXFSZ
-    run_again(embedded)
+    assert_that_run_again_it_ends_as_one_clean_run(engine, clone, big)
 
 
 # ------------------------------------------------------ two loads at the same time
@@ -262,33 +248,26 @@ def test_two_loads_at_the_same_time_end_in_one_table_and_none_fails(engine, clon
     out = "".join(out for out, _ in outputs)
     for counted in ("added", "already present"):
         assert sum(map(int, re.findall(rf"(\d+) {counted}", out))) == ROWS
-    assert out.count(" 0 refused") == 2
 
 
 @on_mysql
-def test_load_whose_snapshot_is_older_than_another_load_sees_what_that_stored(
-    engine, load, tmp_path
-):
-    load(user_row(1), name="first.csv")
+def test_load_with_an_old_snapshot_sees_what_another_load_stored(engine, load, tmp_path):
+    load(user_row(1))
+    rows = [user_row(number) for number in range(1, 3_000)]
     with contextlib.closing(seed.connect_to_prodev()) as connection:
         connection.start_transaction()
         cursor = connection.cursor()
-        cursor.execute("SELECT COUNT(*) FROM user_data")
-        assert cursor.fetchone() == (1,)
-        rows = [user_row(number) for number in range(1, 3_000)]
-        assert load(*rows).added == 2_998
-        cursor.execute("SELECT COUNT(*) FROM user_data")
-        assert cursor.fetchone() == (1,)  # the snapshot
-        changed = (*user_row(5)[:3], 99)
-        (tmp_path / "again.csv").write_text(csv_text([*rows, changed, user_row(9_999)]))
+        for added in (2_998, 0):  # the second time, what is counted is the snapshot
+            cursor.execute("SELECT COUNT(*) FROM user_data")
+            assert cursor.fetchone() == (1,)
+            assert load(*rows).added == added
+        (tmp_path / "again.csv").write_text(csv_text([*rows, user_row(5, 99), user_row(9_999)]))
         assert seed.insert_data(connection, tmp_path / "again.csv") == (3_001, 1, 2_999, 1)
     assert rejected(tmp_path, "again.csv")[0][1] == "stored already with another age: 30"
     assert stored(engine) == [*rows, user_row(9_999)]
 
 
-def test_deadlock_in_a_batch_stores_none_of_those_after_it_even_with_autocommit(
-    mysql_engine, tmp_path
-):
+def test_deadlock_in_a_batch_stores_no_later_one_even_with_autocommit(mysql_engine, tmp_path):
     make_table()
     (tmp_path / "users.csv").write_text(csv_text(FILE[:6_000]))  # three batches
     database = mysql_engine.settings["DB_NAME"]
@@ -301,7 +280,8 @@ def test_deadlock_in_a_batch_stores_none_of_those_after_it_even_with_autocommit(
         connection.autocommit = True  # commits what comes after a transaction that has ended
         cursor = other.cursor(buffered=True)
         # Row 1,000, and so much more work that the load is the victim.
-        cursor.executemany(INSERT, [FILE[1_000], *FILE[10_000:15_000]])
+        rows = [FILE[1_000], *FILE[10_000:15_000]]
+        cursor.executemany("INSERT INTO user_data VALUES (%s, %s, %s, %s)", rows)
         load = pool.submit(seed.insert_data, connection, tmp_path / "users.csv")
         wait_until(lambda: mysql_engine.query(waits)[0][1] == "1")
         cursor.execute("SELECT * FROM user_data WHERE user_id = %s FOR UPDATE", FILE[0][:1])
@@ -310,28 +290,21 @@ def test_deadlock_in_a_batch_stores_none_of_those_after_it_even_with_autocommit(
     assert stored(mysql_engine) == []
 
 
-# Another program makes the table just when the first use of it has found none, and waits to make it.
-RACE = """
-import seed, sqlite3
-connect = sqlite3.connect
-other = connect("ALX_prodev.sqlite3", isolation_level=None)
-other.execute("BEGIN IMMEDIATE")
-other.execute("CREATE TABLE user_data AS SELECT '1' user_id, 'Ada' name, 'a@x' email, 36 age")
-def traced(*arguments, **options):
-    connection = connect(*arguments, **options)
-    connection.set_trace_callback(lambda sql: sql == "BEGIN IMMEDIATE" and other.commit())
-    return connection
-sqlite3.connect = traced
-print(*seed.import_script("0-stream_users").stream_users(), other.in_transaction)
-"""
+@on_embedded
+def test_first_use_adds_nothing_to_a_table_that_appears_meanwhile(engine, script, monkeypatch):
+    connect = sqlite3.connect
+    with contextlib.closing(engine.connect()) as other:
+        other.execute("BEGIN IMMEDIATE")
+        other.execute("CREATE TABLE user_data AS SELECT '1' user_id, 'Ada' name, 'a' email, 36 age")
 
+        def traced(*arguments, **options):  # commits once the first use has seen no table
+            connection = connect(*arguments, **options)
+            connection.set_trace_callback(lambda sql: sql == "BEGIN IMMEDIATE" and other.commit())
+            return connection
 
-def test_first_use_adds_nothing_to_a_table_that_another_program_makes_at_that_moment(public):
-    (public / "user_data.csv.rejected").write_text("of a load before")
-    done = run_python("-c", RACE, cwd=public)
-    users = "{'user_id': '1', 'name': 'Ada', 'email': 'a@x', 'age': 36} False\n"
-    assert (done.returncode, done.stdout) == (0, users), done.stderr
-    assert (public / "user_data.csv.rejected").read_text() == "of a load before"
+        monkeypatch.setattr("sqlite3.connect", traced)
+        users = list(script("0-stream_users").stream_users())
+        assert (users, other.in_transaction) == ([user_dict(("1", "Ada", "a", 36))], False)
 
 
 # --------------------------------------------------- larger than the server takes
@@ -341,58 +314,47 @@ GROWING = ["\x01", "\x1f", "\\", '"', "'", "\x1a", "\n", "\r", "é", "王", "�
 
 
 @pytest.fixture
-def small_packets(fragile):
+def limit_packets(fragile):
     """Set the server's max_allowed_packet for new connections; put the default back in the end."""
 
-    def small_packets(size: int) -> None:
+    def limit_packets(size: int | str) -> None:
         fragile.query(f"SET GLOBAL max_allowed_packet = {size}")
         fragile.query(f"SET GLOBAL net_buffer_length = {size}")  # no less is ever enforced
 
-    yield small_packets
-    fragile.query("SET GLOBAL max_allowed_packet = DEFAULT")
-    fragile.query("SET GLOBAL net_buffer_length = DEFAULT")
+    yield limit_packets
+    limit_packets("DEFAULT")
 
 
-def test_batch_larger_than_a_packet_is_split_and_stored_whole(
-    fragile, small_packets, tmp_path, each_driver
-):
-    small_packets(16_384)
+@on_fragile
+def test_batch_larger_than_a_packet_is_split_and_stored(engine, load, limit_packets, each_driver):
+    limit_packets(16_384)
     rows = [  # so many that they fill a batch; their ids are made, and grow it too
         (str(uuid.uuid5(uuid.NAMESPACE_URL, email)), text * 254 + "x", email, 1)
         for number, text in enumerate(GROWING * 20)
         if (email := f"{text.strip() * 240}{number}@x")
     ]
-    path = tmp_path / "users.csv"
-    path.write_bytes(csv_text(row[1:] for row in rows).replace("user_id,", "", 1).encode())
-    with contextlib.closing(seed.connect_to_prodev()) as connection:
-        assert seed.insert_data(connection, path) == (len(rows), len(rows), 0, 0)
-        assert seed.insert_data(connection, path) == (len(rows), 0, len(rows), 0)
-    assert stored(fragile) == sorted(rows)
+    text = csv_text(row[1:] for row in rows).replace("user_id,", "", 1)
+    assert load(text=text) == (len(rows), len(rows), 0, 0)
+    assert load(text=text) == (len(rows), 0, len(rows), 0)
+    assert stored(engine) == sorted(rows)
 
 
-def test_row_larger_than_a_packet_is_an_error_that_names_the_setting(
-    fragile, small_packets, tmp_path, each_driver
-):
-    small_packets(1_024)
-    large = (user_row(2)[0], "🚀" * 255, "large@example.com", 1)
-    (tmp_path / "users.csv").write_text(csv_text([user_row(1), large]), encoding="utf-8")
+@on_fragile
+def test_row_larger_than_a_packet_is_an_error_with_advice(engine, load, limit_packets, each_driver):
+    limit_packets(1_024)
     told = "cannot load users.csv into MySQL at .* raise the server's max_allowed_packet"
-    with (
-        contextlib.closing(seed.connect_to_prodev()) as connection,
-        pytest.raises(mysql.connector.Error, match=told),
-    ):
-        seed.insert_data(connection, tmp_path / "users.csv")
-    assert stored(fragile) == []
+    with pytest.raises(mysql.connector.Error, match=told):
+        load(user_row(1), (user_row(2)[0], "🚀" * 255, "large@example.com", 1))
+    assert stored(engine) == []
 
 
-# ------------------------------------------------------- files that are no such file
+# ---------------------------------------------------------- invalid files and rows
 
 TEXT = csv_text([user_row(1)])
 HEADER = "the header must be"
 BAD_FILES = {
     "empty": (b"", HEADER),
     "no header": (TEXT.partition("\r\n")[2].encode(), HEADER),
-    "unknown column": (b"user_id,name,email,years\n", HEADER),
     "a column twice": (b"user_id,name,email,age,age\n", HEADER),
     "semicolons": (TEXT.replace(",", ";").encode(), HEADER),
     "unclosed quote": (b'user_id,"name,email,age\n' + TEXT.encode(), "not a CSV header"),
@@ -405,9 +367,7 @@ BAD_FILES = {
 
 @on_embedded
 @pytest.mark.parametrize("case", BAD_FILES)
-def test_file_of_another_kind_is_named_with_its_line_and_changes_nothing(
-    engine, load, tmp_path, case
-):
+def test_invalid_file_is_named_with_its_line_and_changes_nothing(engine, load, tmp_path, case):
     load(user_row(1))
     content, reason = BAD_FILES[case]
     with pytest.raises(ValueError, match="line") as caught:
@@ -419,22 +379,19 @@ def test_file_of_another_kind_is_named_with_its_line_and_changes_nothing(
     assert not (tmp_path / "bad.csv.rejected").exists()
 
 
-# ----------------------------------------------------------------- rows that are none
-
 GOOD = user_row(1)
 RIGHT = {"user_id": user_row(0)[0], "name": "Ada", "email": "a@x", "age": "1"}
 ID = RIGHT["user_id"]
-NUMBERS = ["abc", "-5", "+5", "-0", "67.5", "67.05", "151", "100000000000", "1e11", "0x1f", "1_0"]
-NO_UTF_8 = ["\udce9", "\udced\udca0\udc80", "\udcc0\udcaf", "\udcf0\udc9f\udc9a"]  # each a byte
+NUMBERS = ["-0", "+5", "67.05", "151", "100000000000", "1e2", "0x1f", "1_0", "NaN", "\uff11"]
 BAD_VALUES = [
-    ("age", "{!r} is not a whole number from 0 to 150", [*NUMBERS, "NaN", "inf", "٣", "\uff11"]),
+    ("age", "{!r} is not a whole number from 0 to 150", NUMBERS),
     ("email", "{!r} is not an address", ["ada", "@x", "a@", "a@x ", "a\u2028@x"]),
     ("email", f"{GOOD[2]} belongs to the stored user {GOOD[0]}", [GOOD[2]]),
     ("user_id", "{!r} is not a UUID", ["123", ID[:-1], f"{ID[:-1]}g", f" {ID}", f"{{{ID}}}"]),
     ("user_id", f"{GOOD[0]} belongs to the stored user {GOOD[2]}", [GOOD[0]]),
     *((column, "is blank", ["", " ", "\u3000\u00a0"]) for column in ("name", "email", "age")),
     *((column, "holds a NUL byte", [f"{value}\0"]) for column, value in RIGHT.items()),
-    *((column, "is not UTF-8", NO_UTF_8) for column in RIGHT),
+    *((column, "is not UTF-8", ["\udce9", "\udced\udca0\udc80"]) for column in RIGHT),
     *((column, "has 256 characters, more than 255", ["e@" * 128]) for column in ("name", "email")),
 ]
 BAD_ROWS = [
@@ -450,21 +407,18 @@ BAD_ROWS = [
 ]
 
 
-def test_each_row_that_is_none_is_refused_for_its_reason_and_the_others_load(
-    engine, load, tmp_path
-):
-    text, good, rejects = csv_text([GOOD]), [GOOD], io.StringIO()
-    csv.writer(rejects).writerow(["line", "reason", "row"])
+def test_each_invalid_row_is_refused_with_its_reason_and_the_others_load(engine, load, tmp_path):
+    text, good, refused = csv_text([GOOD]), [GOOD], []
     for number, (row, reason) in enumerate(BAD_ROWS):
         line = 3 + 2 * number
-        csv.writer(rejects).writerow([line, reason.replace("LINE", str(line)), row])
+        refused.append((line, reason.replace("LINE", str(line)), row))
         good.append(user_row(100 + number))
         text += f"{row}\n{','.join(map(str, good[-1]))}\n"
     counts = load(text=text.encode("utf-8", "surrogateescape"))
     assert counts == (1 + 2 * len(BAD_ROWS), len(good), 0, len(BAD_ROWS))
     assert stored(engine) == good
-    expected = rejects.getvalue().encode("utf-8", "surrogateescape")  # the very bytes
-    assert (tmp_path / "users.csv.rejected").read_bytes() == expected
+    told = csv_text(refused).replace("user_id,name,email,age", "line,reason,row", 1)
+    assert (tmp_path / "users.csv.rejected").read_bytes() == told.encode("utf-8", "surrogateescape")
 
 
 # ------------------------------------------------- no space, no right to write
@@ -486,29 +440,26 @@ def public(clone):
         copy = shutil.copytree(clone, Path(folder, "project"), ignore=ignore)
         Path(folder).chmod(0o755)
         yield copy
-        change_modes(copy, 0o755, 0o755)
 
 
-def change_modes(folder: Path, of_folders: int, of_files: int) -> None:
+def make_read_only(folder: Path) -> None:
     for path in (folder, *folder.rglob("*")):
-        path.chmod(of_folders if path.is_dir() else of_files)
+        path.chmod(0o555 if path.is_dir() else 0o444)
 
 
 @every_script
 @pytest.mark.parametrize("size", [1, pytest.param(5_000, marks=slow), 40_000])
 @pytest.mark.parametrize("fault", ["full_at", "dies_at"])
-def test_database_that_could_not_be_written_is_no_trap_for_the_next_run(
-    public, script, size, fault
-):
+def test_run_after_a_full_disk_or_a_crash_starts_afresh(public, script, size, fault):
     name, shown = SCRIPTS[script]
-    before = files_of(public)
+    before = set(public.rglob("*"))
     done = run(public / script, **{fault: size})
     assert shown not in done.stdout
     if fault == "dies_at":
         assert done.returncode == -signal.SIGXFSZ
     else:
         assert re.search("free some space", told(done, public / name))
-        assert files_of(public) - before <= {name} - {"users.db"}
+        assert {path.name for path in set(public.rglob("*")) - before} <= {name} - {"users.db"}
     again = run_python(public / script, cwd=public)
     assert again.returncode == 0, again.stderr
     assert again.stdout.splitlines()[script == "seed.py"].startswith(shown)
@@ -526,34 +477,24 @@ def told(done: subprocess.CompletedProcess, file: Path) -> str:
     return message
 
 
-def files_of(folder: Path) -> set[str]:
-    return {str(path.relative_to(folder)) for path in folder.rglob("*") if path.is_file()}
-
-
 @every_script
 def test_folder_that_may_not_be_written_to_is_named_and_nothing_is_left_in_it(public, script):
     name, shown = SCRIPTS[script]
-    change_modes(public, 0o555, 0o444)
-    before = files_of(public)
+    make_read_only(public)
+    before = set(public.rglob("*"))
     done = run(public / script, unprivileged=True)
     assert shown not in done.stdout
-    advice = "set DB_FILE to another one|get write access"
-    assert re.search(advice, told(done, public / name))
-    assert files_of(public) == before
+    assert re.search("set DB_FILE to another|get write access", told(done, public / name))
+    assert set(public.rglob("*")) == before
 
 
 def test_database_that_may_only_be_read_is_read_and_a_load_into_it_is_told(public):
-    file, secret = public / "ALX_prodev.sqlite3", public / "secret.csv"
+    file = public / "ALX_prodev.sqlite3"
     assert run_python(public / "seed.py", cwd=public).returncode == 0
-    secret.touch()
-    change_modes(public, 0o555, 0o444)
-    secret.chmod(0)
+    make_read_only(public)
     content = file.read_bytes()
     done = run(public / AGES, unprivileged=True)
     assert (done.returncode, done.stdout) == (0, "Average age of users: 47.75\n"), done.stderr
     message = told(run(public / "seed.py", unprivileged=True), file)
-    assert f"{file}: attempt to write a readonly database; " in message
-    assert "you may not write to its file or folder" in message
-    message = told(run(public / "seed.py", secret, unprivileged=True), secret)
-    assert message == f"seed.py: [Errno 13] Permission denied: '{secret}'"
+    assert "attempt to write a readonly database; you may not write to its file" in message
     assert file.read_bytes() == content

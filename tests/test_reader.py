@@ -53,26 +53,24 @@ def of_the_driver() -> list[dict]:
         return cursor.fetchall()
 
 
+@pytest.mark.parametrize(
+    ("engine", "each_driver"),
+    [("embedded", False), ("mysql_engine", False), ("mysql_engine", True)],
+    ids=["embedded", "C extension", "pure Python"],
+    indirect=True,
+)
 @pytest.mark.parametrize("key", COLUMNS)
-def test_blocks_stream_a_table_with_any_key_and_types(engine, key):
+def test_blocks_stream_a_table_with_any_key_and_types(engine, each_driver, key):
     make_things(engine, key)
     with seed.open_reader() as reader:
         blocks = list(reader.blocks(FIRST, AFTER))
     rows = [row for block in blocks for row in block]
-    assert len(rows) == ROWS
     assert rows == of_the_driver()
     assert [row["k"] for row in rows] == sorted(COLUMNS[key][1](n) for n in range(ROWS))
     assert max(map(len, blocks)) <= 500
     if engine.server:
-        types = {type(value) for value in rows[2].values()} - {type(rows[2]["k"])}
-        assert {str, datetime.datetime, bytes, int, float} - {type(rows[2]["k"])} <= types
-
-
-def test_pure_python_driver_gives_the_same_blocks(mysql_engine, each_driver):
-    make_things(mysql_engine, "binary")
-    with seed.open_reader() as reader:
-        rows = [row for block in reader.blocks(FIRST, AFTER) for row in block]
-    assert rows == of_the_driver()
+        types = {type(value) for name, value in rows[2].items() if name != "k"}
+        assert types >= {str, datetime.datetime, bytes, int, float}
 
 
 @pytest.mark.parametrize("key", COLUMNS)
@@ -96,9 +94,8 @@ def test_blocks_go_on_through_a_killed_server(fragile, key, monkeypatch):
 def test_fetch_returns_all_rows_of_a_query(engine):
     make_things(engine, "integer")
     with seed.open_reader() as reader:
-        assert reader.fetch("SELECT k, note FROM things WHERE k = %s", (-2_993,)) == [
-            {"k": -2_993, "note": "é 1"}
-        ]
+        found = reader.fetch("SELECT k, note FROM things WHERE k = %s", (-2_993,))
+        assert found == [{"k": -2_993, "note": "é 1"}]
         assert reader.fetch("SELECT k FROM things WHERE k = %s", (1,)) == []
         assert len(reader.fetch("SELECT k FROM things")) == ROWS
 
@@ -106,11 +103,7 @@ def test_fetch_returns_all_rows_of_a_query(engine):
 def test_any_column_name_is_a_name_and_no_code(engine):
     make_table()
     names = ["a'b", 'a"c', "\\", "{x}", "v0", "or 1", "é"]
-    quote = "`" if engine.server else '"'
-    columns = ", ".join(
-        f"{number} AS {quote}{name.replace(quote, 2 * quote)}{quote}"
-        for number, name in enumerate(names)
-    )
+    columns = ", ".join(f"{number} AS `{name}`" for number, name in enumerate(names))
     with seed.open_reader() as reader:
         (row,) = reader.fetch(f"SELECT {columns}")
     assert row == {name: number for number, name in enumerate(names)}
@@ -127,17 +120,15 @@ def test_two_columns_of_one_name_are_refused(engine):
 @pytest.mark.parametrize(
     ("rows", "told"),
     [
-        ([(None,), (1,), (2,)], "k is NULL in a row: the key must never be NULL"),
-        ([(1,)] * 600, "k is 1 in two rows: the key must be unique"),
+        ("(NULL), (1), (2)", "k is NULL in a row: the key must never be NULL"),
+        (", ".join(["(1)"] * 600), "k is 1 in two rows: the key must be unique"),
     ],
     ids=["NULL", "twice"],
 )
 def test_key_that_would_lose_rows_is_refused(engine, rows, told):
     make_table()
     engine.query("CREATE TABLE things (k BIGINT)")
-    with contextlib.closing(seed.connect_to_prodev()) as connection:
-        connection.cursor().executemany("INSERT INTO things VALUES (%s)", rows)
-        connection.commit()
+    engine.query(f"INSERT INTO things VALUES {rows}")
     with seed.open_reader() as reader, pytest.raises(ValueError, match=told):
         list(reader.blocks(FIRST, AFTER))
 
@@ -145,10 +136,8 @@ def test_key_that_would_lose_rows_is_refused(engine, rows, told):
 def test_docs_show_code_that_runs_on_a_table_of_ones_own(engine, capsys):
     make_table()
     engine.query("CREATE TABLE orders (id BIGINT PRIMARY KEY, placed DATE, total DECIMAL(9,2))")
-    for number, total in enumerate((99, 101, 250)):
-        engine.query(
-            "INSERT INTO orders VALUES (%s, %s, %s)", (number, f"2026-01-0{number + 1}", total)
-        )
+    rows = "(0, '2026-01-01', 99), (1, '2026-01-02', 101), (2, '2026-01-03', 250)"
+    engine.query(f"INSERT INTO orders VALUES {rows}")
     capsys.readouterr()
     text = (ROOT / "docs" / "your-own-table.md").read_text(encoding="utf-8")
     ((code),) = re.findall(r"```python\n(.*?)```", text, re.DOTALL)
