@@ -74,9 +74,7 @@ def test_env_file_that_is_not_utf_8_is_named(own_clone):
     assert f"{path} is not UTF-8" in done.stderr
 
 
-@pytest.mark.parametrize(
-    ("name", "value"), [("DB_PORT", "33o6"), ("DB_PORT", "0"), ("DB_NAME", "../x")]
-)
+@pytest.mark.parametrize(("name", "value"), [("DB_PORT", "0"), ("DB_PORT", "3x"), ("DB_NAME", "/")])
 def test_invalid_setting_is_named(monkeypatch, name, value):
     monkeypatch.setenv(name, value)
     with pytest.raises(ValueError, match=f"{name} is {value!r}"):
@@ -321,10 +319,10 @@ def test_disk_that_is_full_for_the_reject_file_leaves_the_table_as_it_was(
     mysql_engine, clone, tmp_path
 ):
     # The limit is for the files of the loading process: on a server that is the reject file alone.
-    (tmp_path / "bad.csv").write_text(csv_text([GOOD]) + "bad\n" * 3_000)
+    (tmp_path / "bad.csv").write_text(csv_text([GOOD]) + "bad\n")
     make_table()
     code = (
-        "import resource, seed; resource.setrlimit(resource.RLIMIT_FSIZE, (65_536, 65_536));"
+        "import resource, seed; resource.setrlimit(resource.RLIMIT_FSIZE, (1, 1));"
         f"seed.insert_data(seed.connect_to_prodev(), {str(tmp_path / 'bad.csv')!r})"
     )
     done = run_python("-c", code, cwd=clone, settings=mysql_engine.settings)
@@ -346,7 +344,9 @@ def test_table_without_an_index_on_email_is_warned_about_once_and_never_altered(
     before = engine.query(definition)
     rows = [user_row(number) for number in range(4_500)]
     with caplog.at_level(logging.WARNING):
-        assert load(*rows, rows[0], (user_row(9_999)[0], *rows[1][1:])) == (4_502, 4_500, 1, 1)
+        # The twin's email is in an earlier batch, and nothing else in its own is amiss.
+        twin = (user_row(9_999)[0], *rows[1][1:3], 31)
+        assert load(rows[0], *rows, twin) == (4_502, 4_500, 1, 1)
     (warning,) = caplog.records
     assert warning.getMessage().startswith("user_data has no UNIQUE index on email")
     assert stored(engine) == rows
