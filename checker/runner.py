@@ -67,8 +67,9 @@ def check(
         for server in servers:
             free.put(server)
         checker = _Checker(free, reason or "", seconds)
-        running = {pool.submit(checker.check, task): task for task in tasks}
         try:
+            # Here too: if SIGTERM comes while it submits, leaving the pool would wait for what runs.
+            running = {pool.submit(checker.check, task): task for task in tasks}
             for done in as_completed(running):
                 progress(running[done], done.result())
         except BaseException:
