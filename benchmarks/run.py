@@ -202,7 +202,7 @@ class Bench:
             ratio >= 100,
         )
         first, last = self.turns(
-            lambda: self._hundred_pages(keys[0]), lambda: self._hundred_pages(keys[-101:][0])
+            lambda: self._hundred_pages(keys[1]), lambda: self._hundred_pages(keys[1:][-101:][0])
         )
         self.add(
             f"lazy_paginate({cases.PAGE_SIZE}), the last 100 pages",
