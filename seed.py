@@ -3,8 +3,8 @@
 
     python seed.py [FILE.csv]
 
-It uses the server that DB_HOST names, in the environment or in .env beside this file; without DB_HOST,
-a SQLite file beside this one. A second run adds nothing. The functions stand in `seed_parts/`, whose
+It uses the server that DB_HOST or DB_SOCKET names, in the environment or in .env beside this file, or,
+if neither is set, a SQLite file. A second run adds nothing. The functions are in `seed_parts/`, whose
 `__init__.py` lists them.
 """
 

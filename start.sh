@@ -1,7 +1,7 @@
 #!/bin/sh
 # Sets the project up in .venv, installing what the machine lacks, and runs it:
 #
-#     sh start.sh            the first exercise, on a SQLite file
+#     sh start.sh            the first exercise, on a SQLite file unless .env names a server
 #     sh start.sh test       the tests, on a database server that they start themselves
 #     sh start.sh cluster    the tests on a Galera cluster
 #

@@ -2,7 +2,8 @@
 
     python benchmarks/cases.py NAME     # prints one JSON object: rows, seconds, peak memory in KiB
 
-It works on the database that DB_HOST, DB_NAME and so on name, which has to be seeded.
+It works on the database that DB_HOST, DB_NAME and so on name. Reading needs a seeded table. The load
+cases DROP user_data first: never run them on your own database.
 """
 
 import contextlib

@@ -15,7 +15,7 @@ FEWEST_ROWS = 100_000  # fewer are all on their way before a node can be killed
 
 
 def measure(bench) -> None:
-    """Add the cluster's rows to the results; the settings must lead to the one server before."""
+    """Add the cluster's rows to the results; call it with DB_HOST set to the single server."""
     if reason := missing():
         bench.leave_out("stream_users() from a cluster of three", "from one server", reason)
         return

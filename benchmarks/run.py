@@ -5,7 +5,7 @@
     python benchmarks/run.py --quick    # 20,000 rows, 3 rounds, under a minute, for development
 
 Ours and the alternative take turns, round by round, in one process; a ratio compares the medians.
-Memory is the peak of a whole process. What is not installed is left out. Writes results.json,
+Memory is the peak of a whole process. Missing peers are skipped. Writes results.json,
 memory.png, time.png and pages.png into --output; plots.py redraws the plots from results.json.
 """
 
@@ -172,7 +172,7 @@ class Bench:
             self.abandon()
 
     def page(self) -> None:
-        """Every page by key; by offset 21 pages from start to end, which stand for all of them."""
+        """Time every page by key, and 21 evenly spaced pages by offset, to estimate the total."""
         script = seed.import_script("2-lazy_paginate")
         page_count = self.rows // cases.PAGE_SIZE
         totals, by_key, by_offset = [], [], {}

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Door to 3-concurrent.py, by the name that the course's outline runs it."""
+"""Run 3-concurrent.py under the course's other name for it."""
 
 import seed
 

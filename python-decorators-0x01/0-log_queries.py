@@ -2,7 +2,7 @@
 """Log each SQL query before it runs, with a decorator.
 
 Task: write a decorator `@log_queries` that logs the SQL query of a function before it runs.
-The naive way, `print(query)` in every function, is forgotten in some, and nobody can turn it off.
+The naive way, `print(query)` in every function, is easily forgotten and cannot be turned off.
 The log goes to stderr: 2026-01-31 12:00:00,000 INFO Executing query: SELECT * FROM users LIMIT 2
 
     $ python 0-log_queries.py

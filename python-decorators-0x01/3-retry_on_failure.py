@@ -24,8 +24,8 @@ def retry_on_failure(retries=3, delay=2):
 
     An error is retried if it may pass: a locked database, a lost connection, a plain Exception; others
     are raised at once. Put it above the other decorators, so that each attempt opens a connection and
-    commits again. Below them it rolls back what a failed attempt wrote, and makes one attempt only in a
-    transaction that was open before. Raises ValueError for bad arguments.
+    commits again. Below them it rolls back each failed attempt; in a transaction that is already open it
+    does not retry. Raises ValueError for bad arguments.
     """
     if not isinstance(delay, int | float) or not 0 <= delay < float("inf"):
         raise ValueError(f"delay must be a number of seconds from 0 on, not {delay!r}")

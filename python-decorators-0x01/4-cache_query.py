@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Keep the results of queries and hand them out again while nobody has changed the data.
+"""Cache query results until the data change, with a decorator.
 
 Task: write a decorator `@cache_query` that keeps the results of a function by its SQL query.
 The naive way, `cache[query] = result`, forgets the parameters, grows for ever and goes stale.
@@ -26,15 +26,15 @@ def cache_query(function):
     """Return the kept rows if the same query ran before and nothing was committed since.
 
     The version of the data changes with every commit, by any program: rows are kept if it was the same
-    before and after the query. Each caller gets its own list of them. The oldest of 128 results is
-    dropped. Not cached: writes, :memory:, reads in an open transaction, and what is no list or tuple.
+    before and after the query. Each caller gets its own list. At most 128 are kept; the oldest goes
+    first. Not cached: writes, :memory:, reads in an open transaction, results not a list or tuple.
     """
     seed.require_plain_function(function, "cache_query")
 
     @functools.wraps(function)
     def wrapper(*args, **kwargs):
         conn = seed.find_connection(args, kwargs)
-        call = seed.call_key(function, args, kwargs)  # SQL and parameters; None if it is no read
+        call = seed.call_key(function, args, kwargs)  # SQL and parameters; None if it does not read
         version = seed.data_version(conn)  # None if unknown
         if call is None or version is None:
             return function(*args, **kwargs)

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Door to 0-log_queries.py, by the name that the course's outline runs it."""
+"""Run 0-log_queries.py under the course's other name for it."""
 
 import seed
 

@@ -1,4 +1,4 @@
-"""Door to seed.py, a folder up, so that `import seed` works in this folder too."""
+"""Make `import seed` and `python seed.py` work in this folder too; seed.py itself is a folder up."""
 
 import runpy
 import sys

@@ -25,8 +25,8 @@ def stream_user_ages():
 def calculate_average_age():
     """Print and return the average age, a float; 0.0 if there are no users.
 
-    Python adds whole numbers exactly; only the division at the end rounds. `float` is for ages like
-    67.5, which are Decimals.
+    Python adds whole numbers exactly; only the division at the end rounds. If a table holds ages like
+    67.5, they are Decimals; `float` converts their average.
     """
     total = count = 0
     for age in stream_user_ages():

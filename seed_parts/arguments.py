@@ -102,9 +102,9 @@ def call_key(function: Callable, args: tuple, kwargs: dict) -> Hashable | None:
     """Return a key that is equal for calls of `function` that read the same, or None.
 
     It is made of the SQL, which is the argument named query, else the first that is a string, and of
-    all other arguments but the connection, with their types: 1, 1.0 and True differ. None if the SQL
-    writes, if a text asks for the clock or chance, or if an argument is not plain data (numbers, text,
-    bytes, None, and lists, tuples and dicts of them): another object may change and still be equal.
+    all other arguments but the connection, with their types: 1, 1.0 and True differ. None unless the
+    SQL begins with SELECT, VALUES or WITH, no text asks for the clock or chance, and all are plain data
+    (numbers, text, bytes, None; lists, tuples, dicts of them): other objects may change and stay equal.
     """
     values = (kwargs.get("query"), *args, *kwargs.values())
     texts = [value for value in values if isinstance(value, str)]

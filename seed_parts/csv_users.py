@@ -77,7 +77,7 @@ def _lines(file: io.TextIOBase, path: Path, record: list[str]) -> Iterator[str]:
 
 @contextmanager
 def open_csv(path: Path) -> Iterator[tuple[Iterator[Record], io.BufferedReader]]:
-    """Open a CSV file of users; give its records one by one, and the file, which tells the position.
+    """Open a CSV file of users; yield its records and the binary file (for progress).
 
     The header is checked at once: ValueError names the file, the line and what is wrong there.
     """

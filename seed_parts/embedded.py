@@ -1,7 +1,7 @@
-"""The embedded engine: SQLite connections that answer the calls which mysql.connector's callers make.
+"""The embedded engine: SQLite connections that offer the part of mysql.connector's interface used here.
 
-It serves the scripts and the course's main files, and does not replace MySQL: what it does not know is
-an error of SQLite's.
+It serves the scripts and the course's main files, and does not replace MySQL: unsupported SQL raises
+SQLite's own error.
 """
 
 import re
@@ -18,7 +18,7 @@ LOCK_WAIT_SECONDS = 50  # InnoDB's default, so that both engines wait alike
 
 
 class EmbeddedCursor(sqlite3.Cursor):
-    """A sqlite3 cursor that takes the driver's `%s` and `%(name)s`, and is a context manager as its."""
+    """A sqlite3 cursor that takes `%s` and `%(name)s` and is a context manager, like the driver's."""
 
     def execute(self, sql, params=()):
         if not params:
@@ -40,7 +40,7 @@ class EmbeddedCursor(sqlite3.Cursor):
 
 
 class EmbeddedConnection(sqlite3.Connection):
-    """A sqlite3 connection that answers the calls that mysql.connector's callers make."""
+    """A sqlite3 connection with the part of mysql.connector's interface that is used here."""
 
     def cursor(self, *, dictionary=False, **_buffered_and_such):
         cursor = super().cursor(EmbeddedCursor)
@@ -109,7 +109,7 @@ def _open_file(database: Path | str) -> EmbeddedConnection:
 
 
 def connect_embedded(file: Path, name: str, *, to_server: bool = False) -> EmbeddedConnection:
-    """Connect to the database `name` in `file`; with `to_server`, as to a server, to none of them."""
+    """Connect to the database `name` in `file`; with `to_server`, choose none, as connect_db() does."""
     _announce(file)
     database = ":memory:" if to_server else file
     connection = _open_file(database)

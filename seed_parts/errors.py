@@ -1,7 +1,4 @@
-"""What each database error means: worth another try or not, what to do about it; and clean-up.
-
-Every error number of every engine stands here, once.
-"""
+"""All database error numbers: whether another try may succeed, and what to do; and clean-up."""
 
 import asyncio
 import re
@@ -111,7 +108,7 @@ def kind_of(error: BaseException) -> str:
 
 
 def is_transient(error: BaseException) -> bool:
-    """Tell whether the same call may succeed on a second try.
+    """Return whether the same call may succeed on a second try.
 
     A lock that somebody else holds, a lost or refused connection, a deadlock: yes. A missing table, a
     constraint, a wrong password, a bug: no. A plain `Exception`, that very class, counts as
@@ -124,8 +121,8 @@ def is_transient(error: BaseException) -> bool:
 def explained(what: str, place: object = None, advice: str = "") -> Iterator[None]:
     """Raise a database error again, with `what`, `place` and what to do about it in its text.
 
-    `place` is where the settings lead, and `advice` depends on the error's number, unless given. Class
-    and number stay the same, but the C extension's own class becomes a mysql.connector.Error. Other
+    `place` defaults to the configured database, `advice` to the text for the error's number. Class and
+    number stay the same, but the C extension's own class becomes a mysql.connector.Error. Other
     errors pass unchanged, and so do those that are explained already.
     """
     try:

@@ -25,7 +25,7 @@ def data_version(connection) -> Hashable | None:
     counter. The value includes the file and the connection's row_factory and text_factory. It is None
     inside a transaction, while a result is half read on `connection` (in WAL mode it would still read
     old data), for a database in memory or with others attached, and if it is not a SQLite connection.
-    Open all connections to a file alike: with other PRAGMAs or functions a query may have other rows.
+    PRAGMAs and SQL functions are not part of the value, so set them the same on all connections.
     """
     if not isinstance(connection, sqlite3.Connection):
         return None
@@ -47,10 +47,11 @@ def data_version(connection) -> Hashable | None:
     return path, connection.row_factory, connection.text_factory, version
 
 
-def _version(path: str) -> tuple[int, ...]:
-    """Return what PRAGMA data_version says to a connection of our own that never writes.
+def _version(path: str) -> tuple:
+    """Return the watcher, its PRAGMA data_version, and the file's time and size.
 
-    It changes when another connection commits, in this process or any other.
+    The watcher is a connection of our own that never writes. Its version changes when another
+    connection commits, in this process or any other.
     """
     status = os.stat(path)
     key = path, status.st_dev, status.st_ino  # a file that replaced another has another number

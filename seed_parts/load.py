@@ -1,7 +1,7 @@
 """Loading a CSV file into the table user_data: no row is changed, lost or stored twice.
 
-Valid rows are loaded in batches, in one transaction; each other row goes to a reject file with its
-line number and the reason, as pgloader does it.
+Valid rows are loaded in batches, in one transaction. Refused rows go to a reject file, with line
+number and reason, as pgloader does it.
 """
 
 import csv
@@ -38,12 +38,12 @@ Stored = tuple[list[Record], list[Record], int]  # a batch, the refused ones, ho
 def insert_data(connection, data: str | os.PathLike, *, progress: bool = False) -> LoadCounts:
     """Load the CSV file named by `data`, commit it, and return the counts.
 
-    The columns are user_id (made from the email if it is missing), name, email and age. A row that is
-    stored already stays as it is; one that is invalid, or differs from what is stored under its id or
-    email, is refused and written to the file of `reject_path`. The load is one transaction: nothing is
-    stored if anything else fails. Only with several nodes in DB_HOST each batch is a transaction, and a
-    load that fails leaves what is committed: run again, it adds the rest. Raises FileNotFoundError, or
-    ValueError if the file is not a CSV file of users.
+    The columns are user_id (made from the email if it is missing), name, email and age. A stored row
+    is never changed. An invalid row, or one that contradicts a stored row, is refused and written to
+    the file of `reject_path`. The load is one transaction: any other error rolls everything back
+    (InnoDB). But with several nodes in DB_HOST each batch is a transaction, and a load that fails keeps
+    the committed batches: run again, it adds the rest. Raises FileNotFoundError, or ValueError if
+    the file is not a CSV file of users.
     """
     path = find_csv(data)
     read = added = present = 0
@@ -83,9 +83,9 @@ def fill_if_missing(connection) -> None:
 
 @contextmanager
 def _storing(connection) -> Iterator[tuple[Callable, Callable]]:
-    """Give `fits` of the table and what stores a batch: in one transaction, on a cluster in its own.
+    """Yield `fits` of the table, and a function that stores a batch. All batches share one transaction.
 
-    There a transaction that is too big to replicate fails, and a lock holds for one node only.
+    On a cluster each has its own, since a big one cannot be replicated and a lock covers one node only.
     """
     nodes = [] if is_embedded(connection) else read_settings().nodes
     if len(nodes) < 2 or (connection.server_host, connection.server_port) not in nodes:
@@ -125,7 +125,7 @@ def _batches(records: Iterator[Record], fits: Callable) -> Iterator[list[Record]
 
 
 def _store_all(connection, store: Callable, batches: Iterator[list[Record]]) -> Iterator[Stored]:
-    """Store the batches; on a server, while the next one is read and validated here."""
+    """Store the batches; on a server a thread stores one while this one validates the next."""
     if is_embedded(connection):
         yield from map(store, batches)
         return
@@ -234,7 +234,7 @@ class _RejectFile:
 
 
 def _progress_bar(path: Path, *, wanted: bool):
-    """Return a context manager that gives a progress bar, or None unless stderr is a terminal."""
+    """Return a context manager; it yields a progress bar if stderr is a terminal, else None."""
     if not (wanted and sys.stderr.isatty()):
         return nullcontext()
     from tqdm import tqdm  # it starts a thread, even for a bar that is not shown

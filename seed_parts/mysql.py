@@ -38,8 +38,9 @@ def _converter_class() -> type:
 def connect_mysql(settings: Settings, *, within: float | None = None, **options):
     """Connect to the first node of the settings that answers; nodes that were down lately come last.
 
-    Each time-out is cut to `within` seconds. Raises the driver's own error, with place, user and what
-    to do, never the password. A permanent error, say a wrong password, is raised by the first node.
+    Each time-out is cut to `within` seconds. Permanent errors are raised immediately, except an unknown
+    host: then the next node is tried. Raises the driver's own error, with place, user and what to do,
+    never the password.
     """
     *others, last = sorted(settings.nodes, key=_was_down_lately)
     with explained("cannot connect to", settings):
@@ -63,9 +64,9 @@ def _was_down_lately(node: Node) -> bool:
 
 
 def _connect(**options):
-    """Connect, the first time in this process no two threads at once.
+    """Connect; serialize the first connection of this process.
 
-    The driver's C library then sets itself up, without a lock: now and then that crashed the program.
+    The C library's initialization is not thread-safe and sometimes crashed.
     """
     import mysql.connector
 
@@ -112,11 +113,11 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
 
 
 def _join_cluster(connection) -> None:
-    """Read what other nodes have committed before, and fail where the node is cut off from them."""
+    """Make reads wait for other nodes' commits; raise error 1047 if this node is cut off."""
     with closing(connection.cursor()) as cursor:
         cursor.execute("SHOW VARIABLES LIKE 'wsrep_sync_wait'")
         if cursor.fetchall():  # Galera; with other clusters, that is their router's business
             # 1: wait before a SELECT or a transaction. Idle it costs 16 microseconds a statement.
             cursor.execute("SET SESSION wsrep_sync_wait = 1")
-            cursor.execute("START TRANSACTION")  # 1047 where cut off; connecting works there
+            cursor.execute("START TRANSACTION")  # raises 1047 if cut off; connecting does not
             connection.rollback()

@@ -1,4 +1,4 @@
-"""Reading a table as dicts, in constant memory, on either engine, through a lost server.
+"""Read a table as dicts, in constant memory, on either engine, reconnecting if the server is lost.
 
 A table is read in segments by key, `WHERE key > last ORDER BY key LIMIT n`: a consumer that stops
 leaves the server at most one segment to throw away, a segment costs the same at the end of the table
@@ -42,9 +42,9 @@ def open_reader() -> Iterator["Reader"]:
 class Reader:
     """Runs queries and returns their rows as dicts, also when the server is lost in between.
 
-    Columns and types are those of the engine's driver, but a whole DECIMAL is an int. After a lost
-    connection a query is run again, for up to DB_DEADLINE seconds; then the driver's error is raised.
-    Raises ValueError for two columns of one name.
+    Columns and types are the driver's, but a whole DECIMAL is an int. After a lost connection a query is
+    run again, up to 15 attempts within DB_DEADLINE seconds; then the driver's error is raised. Raises
+    ValueError for two columns of one name.
     """
 
     def __init__(self, on_exit: ExitStack):
@@ -69,13 +69,13 @@ class Reader:
     def blocks(self, first: str, after: str) -> Iterator[Rows]:
         """Yield the rows of a table in the order of its key, in lists of at most 500.
 
-        Both SELECTs have the key as their first column and end in `ORDER BY` it and `LIMIT %s`, which
-        is filled in here; `after` has `WHERE key > %s` too, for the last key that was read. Because each
-        segment begins after a key, the reading goes on there when a lost server is back, and every row
-        comes once. There is no snapshot: rows that others insert or delete meanwhile may be seen or not.
+        Both SELECTs start with the key and end in `ORDER BY key LIMIT %s`; `after` has `WHERE key > %s`
+        too. `blocks` fills in both values. Because each segment begins after a key, reading continues
+        there when a lost server is back, and every row arrives once. There is no snapshot: rows that
+        others insert or delete meanwhile may be seen or not.
 
-        The key may be of any type that the database sorts as it compares: text, integers, bytes. It must
-        be unique and never NULL, since rows would be lost: ValueError where that is seen.
+        The key may be text, integers or bytes. It must be unique and never NULL, since otherwise rows
+        would be lost; raises ValueError if it notices.
         """
         lasting, segments = self._connect(), _Segments(first, after)
         while rows := self._run(lasting, segments.next_block):
@@ -139,7 +139,7 @@ class _Segments:
 
 
 def _run_query(connection, sql: str, values: tuple) -> Iterator[Rows]:
-    """Run one query and yield its rows in blocks; the server still sends while they are used."""
+    """Run one query and yield its rows in blocks; a MySQL server keeps sending meanwhile."""
     cursor = connection.cursor()
     cursor.execute(sql, values)
     if is_embedded(connection):

@@ -16,8 +16,8 @@ from seed_parts.settings import ROOT
 def run_script(main: Callable[[], object]) -> None:
     """Run `main` as a program: one line on stderr and exit status 1 if it cannot do its work.
 
-    What `main` returns is the exit status, None being 0. A reader that stops early, as `| head` does,
-    ends it quietly. Bugs keep their traceback.
+    The return value of `main` is the exit status; None is 0. A reader that stops early, as `| head`
+    does, ends it quietly. Bugs keep their traceback.
     """
     if hasattr(sys.stdout, "reconfigure"):
         sys.stdout.reconfigure(errors="backslashreplace")  # a terminal that has no emoji

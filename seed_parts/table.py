@@ -39,7 +39,7 @@ SQLITE_TABLE = _TABLE.format(
 
 
 def create_table(connection) -> None:
-    """Create the table user_data if it is missing, and print so."""
+    """Create user_data if it is missing; print the course's line in either case."""
     with explained("cannot create user_data in"), closing(connection.cursor()) as cursor:
         if is_embedded(connection):
             cursor.execute(SQLITE_TABLE)
@@ -109,7 +109,7 @@ class UserTable:
             )
 
     def fits(self, rows: int, characters: int) -> bool:
-        """Tell whether so many rows with so many characters are sure to fit into one statement."""
+        """Return whether so many rows with so many characters are sure to fit into one statement."""
         size = STATEMENT_BYTES + rows * ROW_BYTES + characters * CHARACTER_BYTES
         return rows <= BATCH_ROWS and characters <= BATCH_TEXT and size <= self._packet_bytes
 
@@ -143,9 +143,9 @@ class UserTable:
 
 @contextmanager
 def one_load_at_a_time(connection) -> Iterator[None]:
-    """Hold the server's lock for loads: two in opposite orders would deadlock.
+    """Hold the server's lock for loads: two that insert rows in opposite orders would deadlock.
 
-    The embedded engine has one writer at a time anyway. Raises TimeoutError.
+    The embedded engine has one writer at a time anyway. Raises TimeoutError after an hour.
     """
     if is_embedded(connection):
         yield

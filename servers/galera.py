@@ -89,7 +89,7 @@ class Node(Server):
         self.launcher.submit(start, *command, start_new_session=True, **self.identity).result()
 
     def position(self) -> str:
-        """The last transaction in the data of this node, which does not run: cluster's id:number."""
+        """Return the stopped node's last transaction, as cluster-id:number."""
         options = {"capture_output": True, "text": True, "check": True, **self.identity}
         log = subprocess.run([*self.command, "--wsrep-recover"], **options).stderr
         return re.findall(r"Recovered position: (\S+)", log)[-1]
@@ -98,7 +98,7 @@ class Node(Server):
         return int(self.position().rpartition(":")[2])
 
     def is_synced(self) -> bool:
-        """Tell whether it is a member of the majority, up to date, and takes statements."""
+        """Return whether it is a member of the majority, up to date, and takes statements."""
         try:
             # The others must confirm it: one that was frozen still believes what it knew before.
             self.query("SELECT 1")
@@ -114,7 +114,7 @@ class Node(Server):
         return [None] * len(names)
 
     def query(self, sql: str, values: tuple = (), *, wait: bool = True) -> list[tuple]:
-        """Run one statement at this node, past the code under test, and return its rows.
+        """Run one statement at this node, without the code under test, and return its rows.
 
         It waits until the node has applied what the others committed before, unless told not to.
         """

@@ -1,4 +1,4 @@
-"""A private MariaDB or MySQL server in a temporary folder, for the tests and for whoever needs one.
+"""A private MariaDB or MySQL server in a temporary folder, for tests, checks and measurements.
 
     with private_server() as server:
         ...  # server.host, server.port, server.socket, server.user, server.password, server.kind
@@ -81,7 +81,7 @@ class Server:
         raise RuntimeError(f"the server at port {self.port} did not get ready:\n{log}")
 
     def is_ready(self) -> bool:
-        """Tell whether our user can log in, both by the socket and by TCP."""
+        """Return whether our user can log in, both by the socket and by TCP."""
         # By the socket first: then MySQL knows the password, and takes it by TCP without TLS, too.
         return (
             self.socket.exists()
@@ -227,7 +227,7 @@ def server_command(server: Server, *options: str) -> list[str]:
 
 
 def _ending_with_this_process() -> list[str]:
-    """The words before a command that end it even if this process is killed, where the system can."""
+    """Return a command prefix that stops the server when this process dies; empty without setpriv."""
     setpriv = find_tool("setpriv")  # of util-linux
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
@@ -270,7 +270,7 @@ def make_data_folder(program: Program, data: Path, user_options: list[str], **op
 def free_ports(count: int) -> list[int]:
     """Find ports that nothing uses, below those that the system gives to clients.
 
-    One of a client's could be taken while a server that had it is down, and it could not come back.
+    A client could take an ephemeral port while the server is down, and block its restart.
     """
     ports: list[int] = []
     with contextlib.ExitStack() as until_all_are_found:

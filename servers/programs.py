@@ -36,7 +36,7 @@ class Program:
         return f"{KINDS[self.kind]} {self.version}, {how}: {self.path}"
 
     def is_called(self, name: str) -> bool:
-        """Tell whether `name` means this program: "mysql", "mariadb-11.8", "mariadb-11.8.9"."""
+        """Return whether `name` means this program: "mysql", "mariadb-11.8", "mariadb-11.8.9"."""
         return f"{self.name}-".startswith((f"{name}-", f"{name}."))
 
     @property
@@ -84,7 +84,7 @@ def find_program(name: str | None = None) -> Program | None:
 
 
 def why_no_program(name: str | None = None) -> str:
-    """The text for somebody whose machine has no such program."""
+    """Return the error message for a missing server program."""
     if name and name.partition("-")[0] not in KINDS:
         return f"no kind of server is called {name!r}: there are {' and '.join(KINDS)}"
     what = KINDS.get(name, name) or " or ".join(KINDS.values())
