@@ -54,7 +54,7 @@ end = "reached"
 """
 
 
-def test_script_that_another_thread_is_importing_is_waited_for(own_clone):
+def test_import_script_waits_for_another_thread_that_imports_it(own_clone):
     (own_clone / "python-generators-0x00" / "9-slow.py").write_text(SLOW)
     code = "import seed; m = seed.import_script('9-slow'); m.other.join(20); print(*m.found)"
     done = run_python("-c", code, cwd=own_clone)
@@ -75,19 +75,19 @@ def read_everything(_number: int) -> None:
 
 
 @EVERYWHERE
-def test_generators_give_everybody_every_user(run, engine, load):
+def test_generators_yield_every_user_in_each_thread(run, engine, load):
     load(*(user_row(number, age=number % 100) for number in range(ROWS)))
     run(read_everything)
     wait_until(lambda: engine.connections() == 0)  # a server forgets a closed one a moment later
 
 
-def test_threads_that_are_the_first_ones_all_see_the_whole_embedded_table(embedded, script):
+def test_first_threads_all_read_the_whole_embedded_table(embedded, script):
     stream_users = script("0-stream_users").stream_users
     assert in_threads(lambda _number: len(list(stream_users()))) == [1_000] * THREADS
     assert embedded.connections() == 0
 
 
-def test_threads_that_load_at_once_store_each_user_once(engine, load, tmp_path):
+def test_concurrent_loads_in_threads_store_each_user_once(engine, load, tmp_path):
     load()
     for number in range(THREADS):  # each file has most of its users in common with the next one
         rows = [user_row(n) for n in range(10 * number, 10 * number + 100)]
@@ -139,7 +139,7 @@ def use_everything(number: int, folder: Path) -> None:
 
 
 @EVERYWHERE
-def test_functions_on_users_db_are_right_for_everybody_and_lose_no_write(run, users_db):
+def test_functions_on_users_db_are_right_in_each_thread_and_lose_no_write(run, users_db):
     ids = [(number,) for number in (*range(THREADS), COUNTER)]
     with contextlib.closing(sqlite3.connect(users_db)) as connection, connection:
         connection.executemany("INSERT OR REPLACE INTO users VALUES (?, 'N', 'n@x', 0)", ids)

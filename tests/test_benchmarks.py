@@ -7,9 +7,7 @@ from conftest import run_python
 
 
 @pytest.mark.slow
-def test_benchmark_measures_every_row_of_its_table_whose_peer_is_there(
-    mysql_server, clone, tmp_path
-):
+def test_benchmark_measures_every_row_whose_peer_is_installed(mysql_server, clone, tmp_path):
     # It starts a server of its own; mysql_server is asked for only to skip where there is none.
     (tmp_path / "pymysql.py").write_text("raise ModuleNotFoundError('not here')")
     program = (clone / "benchmarks" / "run.py", "--rows", "1000", "--rounds", "1")

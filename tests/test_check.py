@@ -106,12 +106,12 @@ def fails_its_own_check_only(wrong: Wrong, verdict: Verdict) -> None:
 
 
 @pytest.mark.parametrize("wrong", QUICK, ids=lambda w: f"{w.exercise}-{w.check}")
-def test_a_known_wrong_answer_fails_its_own_check_only(wrong, verdicts):
+def test_known_wrong_answer_fails_its_own_check_only(wrong, verdicts):
     fails_its_own_check_only(wrong, verdicts[wrong.exercise, wrong.check])
 
 
 @pytest.mark.slow
-def test_what_a_file_does_at_import_is_advice_in_every_exercise(tmp_path):
+def test_work_at_import_is_advice_in_every_exercise(tmp_path):
     tasks = [
         Task(changed(wrong, tmp_path / str(number)), BY_NUMBER[wrong.exercise])
         for number, wrong in enumerate(EVERYWHERE_THE_SAME)
@@ -127,7 +127,7 @@ def test_every_check_has_a_known_wrong_answer():
 
 @pytest.mark.parametrize("style", ["plain", "other"])
 @pytest.mark.parametrize("number", BY_NUMBER)
-def test_a_known_right_answer_of_either_style_passes_every_check(number, style, verdicts):
+def test_known_right_answers_pass_every_check(number, style, verdicts):
     verdict = verdicts["right", style, number]
     assert [(r.check.name, r.said) for r in verdict.failed] == []
     assert verdict.verdict == judge.PASS
@@ -137,13 +137,13 @@ def test_a_known_right_answer_of_either_style_passes_every_check(number, style, 
 
 
 @pytest.mark.parametrize("name", ENDS_AND_FORMS)
-def test_each_way_to_end_and_each_form_has_its_verdict(name, verdicts):
+def test_each_ending_and_each_form_of_answer_has_its_verdict(name, verdicts):
     found, expected = verdicts["end", name], ENDS_AND_FORMS[name]
     assert found.verdict == expected.verdict, found.said
     assert expected.said in found.said
 
 
-def test_a_hanging_answer_costs_its_time_limit_only(tmp_path):
+def test_hanging_answer_is_stopped_at_its_time_limit(tmp_path):
     text = "import threading\ndef log_queries(function):\n    threading.Event().wait()\n"
     verdict = verdict_on("5", write(tmp_path / "a", {"5": text}), seconds=1)
     assert verdict.verdict == judge.TIMEOUT
@@ -151,7 +151,7 @@ def test_a_hanging_answer_costs_its_time_limit_only(tmp_path):
     assert verdict.seconds < 15  # its limit, not the usual one
 
 
-def test_facts_that_the_answer_forges_are_no_facts(tmp_path):
+def test_facts_that_an_answer_forges_are_ignored(tmp_path):
     forge = """
 import os
 for number in range(3, 40):
@@ -166,7 +166,7 @@ for number in range(3, 40):
 
 
 @pytest.mark.parametrize("has_namespaces", [True, False])
-def test_processes_that_an_answer_starts_end_with_it(tmp_path, has_namespaces):
+def test_processes_that_an_answer_starts_are_ended(tmp_path, has_namespaces):
     mark = f"{os.getpid()}.25{has_namespaces:d}"  # sleep's argument, by which it is found
     sleep = f"os.setsid()\n    os.execvp('sleep', ['sleep', '{mark}'])\n"
     write(tmp_path / "a", {"5": f"import os\nif os.fork() == 0:\n    {sleep}"})
@@ -195,7 +195,7 @@ def running(word: str) -> list[str]:
     return found
 
 
-def test_what_the_machine_lacks_is_a_reason_to_skip_only_what_wants_it(tmp_path, monkeypatch):
+def test_missing_server_or_driver_skips_only_exercises_that_need_it(tmp_path, monkeypatch):
     plain = Answer(PLAIN, "plain", TOPICS)
     tasks = [Task(plain, BY_NUMBER["1"]), Task(plain, BY_NUMBER["5"])]
     text = 'case "$*" in *--version*) echo " Ver 10.11.1-MariaDB" ;; *) echo broken; exit 1 ;; esac'
@@ -209,7 +209,7 @@ def test_what_the_machine_lacks_is_a_reason_to_skip_only_what_wants_it(tmp_path,
     assert no_driver[0].said.startswith("mysql-connector-python is not installed")
 
 
-def test_a_folder_that_the_answer_locked_is_removed(tmp_path):
+def test_folder_that_an_answer_locked_is_removed(tmp_path):
     scratch, outside = tmp_path / "scratch", tmp_path / "outside"
     scratch.mkdir()
     outside.mkdir(0o755)
@@ -226,14 +226,14 @@ def test_a_folder_that_the_answer_locked_is_removed(tmp_path):
     assert outside.stat().st_mode & 0o777 == 0o755
 
 
-def test_a_fault_of_the_checker_is_told_as_its_own(monkeypatch):
+def test_error_in_the_checker_is_reported_as_its_own(monkeypatch):
     monkeypatch.setattr("tempfile.tempdir", "/nowhere")
     verdict = verdict_on("5", Answer(PLAIN, "plain", TOPICS))
     assert verdict.verdict == judge.CHECKER
     assert "No such file or directory: '/nowhere/" in verdict.said
 
 
-def test_the_answer_runs_in_a_copy_without_its_settings_and_databases(tmp_path, monkeypatch):
+def test_answer_runs_in_a_copy_without_its_settings_and_databases(tmp_path, monkeypatch):
     monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "mine")
     look = (
         "import os, sys\nfrom dotenv import load_dotenv\nload_dotenv()\n"
@@ -256,7 +256,7 @@ def test_the_answer_runs_in_a_copy_without_its_settings_and_databases(tmp_path, 
     assert sorted(folder.rglob("*")) == before
 
 
-def test_a_password_in_the_answer_is_never_shown(tmp_path, capsys):
+def test_password_in_an_answer_is_never_shown(tmp_path, capsys):
     text = (
         "PASSWORD = 'Tr0ub4dor&3'\n"
         "def log_queries(function):\n    raise ValueError(f'denied: {PASSWORD} k3y-in-dotenv')\n"
@@ -271,7 +271,7 @@ def test_a_password_in_the_answer_is_never_shown(tmp_path, capsys):
     assert "k3y-in" not in written
 
 
-def test_one_answer_is_told_in_full_and_the_exit_status_is_0_if_all_passes(tmp_path, capsys):
+def test_one_answer_is_reported_in_full_with_its_exit_status(tmp_path, capsys):
     shutil.copytree(PLAIN, tmp_path / "a")
     write(tmp_path / "a", {"6": "def with_db_connection(f)\n    return f\n"})
     assert main([str(tmp_path / "a"), "--only", "5"]) == 0
@@ -286,7 +286,7 @@ def test_one_answer_is_told_in_full_and_the_exit_status_is_0_if_all_passes(tmp_p
     assert "\x1b" not in shown
 
 
-def test_many_answers_are_a_line_each(tmp_path, capsys):
+def test_many_answers_are_reported_in_one_line_each(tmp_path, capsys):
     shutil.copytree(PLAIN, tmp_path / "many" / "ada" / "alx-backend-python")
     write(tmp_path / "many" / "linus", {"5": "def log_queries(function):\n    return function\n"})
     (tmp_path / "many" / "nobody").mkdir()
@@ -305,7 +305,7 @@ def test_many_answers_are_a_line_each(tmp_path, capsys):
     assert [suite.get("failures") for suite in suites] == ["0", "2", "2"]
 
 
-def test_explain_tells_the_checks_of_an_exercise(capsys):
+def test_explain_lists_the_checks_of_an_exercise(capsys):
     assert main(["--explain", "retry"]) == 0
     shown = capsys.readouterr().out
     assert "8. retry on failure (3-retry_on_failure.py)" in shown
@@ -313,7 +313,7 @@ def test_explain_tells_the_checks_of_an_exercise(capsys):
         assert one.looks_for in shown
 
 
-def test_what_there_is_not_is_exit_status_2(capsys):
+def test_unknown_exercise_or_path_is_exit_status_2(capsys):
     for arguments in (["--only", "13"], ["--explain", "nonsense"], ["/nowhere/at/all"]):
         assert main(arguments) == 2
         assert capsys.readouterr().err.startswith("check.py: no ")
@@ -322,7 +322,7 @@ def test_what_there_is_not_is_exit_status_2(capsys):
 @pytest.mark.parametrize(
     "moment", ["prodev-*/data/mysql", "prodev-*/server.log", "check-*/mysql.sock"]
 )
-def test_ended_from_outside_it_leaves_nothing_behind(tmp_path, moment):
+def test_terminated_checker_leaves_nothing_behind(tmp_path, moment):
     text = "import threading\nthreading.Event().wait()\n"
     write(tmp_path / "a", {"1": text})
     checking = subprocess.Popen(
@@ -337,7 +337,7 @@ def test_ended_from_outside_it_leaves_nothing_behind(tmp_path, moment):
     assert not running(str(tmp_path))
 
 
-def test_a_reader_that_stops_early_ends_it_quietly():
+def test_closed_pipe_ends_the_checker_quietly():
     command = ["bash", "-c", '"$0" check.py --explain 4 | head -n 1', sys.executable]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("4. average age")
@@ -354,13 +354,13 @@ def test_a_reader_that_stops_early_ends_it_quietly():
         (ROOT / "python-generators-0x00", True, ["python-generators-0x00"], {"generators"}),
     ],
 )
-def test_answers_are_found(path, single, names, topics):
+def test_answers_are_found_from_each_kind_of_path(path, single, names, topics):
     answers, is_single = find_answers(path)
     assert (is_single, [answer.name for answer in answers]) == (single, names)
     assert answers[0].topics == topics
 
 
-def test_answers_named_after_their_topic_and_files_of_other_names_are_found(tmp_path):
+def test_answers_in_folders_or_files_of_other_names_are_found(tmp_path):
     for name in ("my-generators", "my-decorators"):
         write(tmp_path / "many" / name, {"5": "x = 1", "README.py": "x = 1"})
     answers, single = find_answers(tmp_path / "many")
@@ -377,7 +377,7 @@ def test_exercises_are_chosen_by_number_or_name():
     assert len(chosen([])) == 13
 
 
-def test_docs_show_what_is_printed(verdicts, capsys):
+def test_docs_show_the_report_that_is_printed(verdicts, capsys):
     plain = ("right", "plain")
     shown = [(*plain, "seed"), ("1", "lazy"), (*plain, "3"), ("8", "last sleep"), ("9", "stale")]
     answer = Answer(Path("my-answer"), "my-answer", TOPICS)

@@ -51,7 +51,7 @@ def add(node, number: int) -> None:
     node.query("INSERT INTO kept.numbers VALUES (%s)", (number,))
 
 
-def test_what_one_node_commits_all_three_have(cluster):
+def test_commit_on_one_node_reaches_all_three(cluster):
     for number, node in enumerate(cluster.nodes):
         add(node, number)
     assert [node.status("wsrep_cluster_size") for node in cluster.nodes] == [["3"]] * 3
@@ -63,7 +63,7 @@ def test_what_one_node_commits_all_three_have(cluster):
     # 1047: WSREP has not yet prepared node for application use. A frozen node says nothing.
     [(*FAULTS[0], 2003), (*FAULTS[1], 1047), (*FAULTS[2], None)],
 )
-def test_node_that_fails_is_left_out_and_catches_up(cluster, fault, end, refusal):
+def test_failed_node_is_left_out_and_catches_up(cluster, fault, end, refusal):
     survivor, _, lost = cluster.nodes
     add(survivor, 1)
     getattr(lost, fault)()
@@ -79,7 +79,7 @@ def test_node_that_fails_is_left_out_and_catches_up(cluster, fault, end, refusal
     assert numbers(survivor) == [1, 2, 3]
 
 
-def test_cluster_that_lost_all_nodes_starts_again_from_the_one_that_holds_the_most(cluster):
+def test_cluster_restarts_from_the_node_with_the_last_commit(cluster):
     first, second, third = cluster.nodes
     add(second, 1)
     first.kill()
@@ -144,7 +144,7 @@ def connections(node) -> int:
 # ------------------------------------------------------------- which node
 
 
-def test_node_that_is_down_is_passed_over_and_tried_last_for_a_while(nodes, monkeypatch):
+def test_node_that_is_down_is_tried_last_for_a_while(nodes, monkeypatch):
     up, down = nodes[1], nodes[2]
     with Proxy(down.host, down.port) as proxy:
         proxy.is_silent = True
@@ -156,7 +156,7 @@ def test_node_that_is_down_is_passed_over_and_tried_last_for_a_while(nodes, monk
             assert proxy.connections == times
 
 
-def test_wrong_password_is_told_by_the_first_node_that_answers(nodes, monkeypatch):
+def test_wrong_password_is_reported_by_the_first_node_that_answers(nodes, monkeypatch):
     with Proxy(nodes[1].host, nodes[1].port) as second:
         use(monkeypatch, *addresses(nodes[0], second))
         monkeypatch.setenv("DB_PASSWORD", "wr0ng")
@@ -173,7 +173,7 @@ def test_node_without_the_majority_counts_as_down(nodes):
         assert connection.server_port == nodes[1].port
 
 
-def test_what_was_committed_through_one_node_is_read_through_another(nodes, script, monkeypatch):
+def test_commit_on_one_node_is_read_through_another(nodes, script, monkeypatch):
     for number in range(60):
         writer, reader = nodes[number % 3], nodes[(number + 1) % 3]
         insert = f"INSERT INTO {DATABASE}.user_data VALUES (UUID(), 'n', %s, 1)"
@@ -192,7 +192,7 @@ def test_what_was_committed_through_one_node_is_read_through_another(nodes, scri
         *(("users", *fault) for fault in FAULTS[1:]),
     ],
 )
-def test_stream_goes_on_at_another_node_with_every_row_once(script, nodes, name, fault, end):
+def test_stream_continues_at_another_node_with_every_row_once(script, nodes, name, fault, end):
     fill(nodes[0], ROWS)
     stream = STREAMS[name](script)
     seen = list(itertools.islice(stream, random.randrange(1, 12_000)))
@@ -207,7 +207,7 @@ def test_stream_goes_on_at_another_node_with_every_row_once(script, nodes, name,
 @pytest.mark.parametrize(
     ("rows", "kills"), [(ROWS, 3), pytest.param(1_000_000, 10, marks=pytest.mark.nightly)]
 )
-def test_nodes_may_die_one_after_the_other(script, nodes, rows, kills):
+def test_stream_survives_nodes_that_die_one_after_the_other(script, nodes, rows, kills):
     for first in range(0, rows, ROWS):
         fill(nodes[0], ROWS, first)
     stream = STREAMS["users"](script)
@@ -260,7 +260,9 @@ def wait_for_rows(node, count: int) -> None:
 
 
 @pytest.mark.parametrize(("fault", "end"), FAULTS)
-def test_load_goes_on_at_another_node_and_stores_every_row_once(nodes, pool, csv_file, fault, end):
+def test_load_continues_at_another_node_and_stores_every_row_once(
+    nodes, pool, csv_file, fault, end
+):
     loading = pool.submit(load, seed.connect_to_prodev(), csv_file)
     wait_for_rows(nodes[1], 4_000)
     getattr(nodes[0], fault)()
@@ -275,7 +277,7 @@ def test_load_goes_on_at_another_node_and_stores_every_row_once(nodes, pool, csv
     assert lines == list(range(2, ROWS + 2, 10))
 
 
-def test_load_that_lost_all_nodes_is_taken_up_again(cluster, nodes, pool, csv_file, monkeypatch):
+def test_load_that_lost_all_nodes_can_be_run_again(cluster, nodes, pool, csv_file, monkeypatch):
     monkeypatch.setenv("DB_DEADLINE", "1")
     loading = pool.submit(load, seed.connect_to_prodev(), csv_file)
     wait_for_rows(nodes[1], 4_000)
@@ -291,7 +293,7 @@ def test_load_that_lost_all_nodes_is_taken_up_again(cluster, nodes, pool, csv_fi
     assert stored(nodes[2]) == wanted(csv_file)
 
 
-def test_loads_through_two_nodes_in_opposite_orders_end_in_one_table(
+def test_loads_through_two_nodes_in_opposite_orders_both_succeed(
     nodes, pool, csv_file, tmp_path, monkeypatch
 ):
     header, *lines = csv_file.read_text().splitlines(keepends=True)
@@ -307,7 +309,7 @@ def test_loads_through_two_nodes_in_opposite_orders_end_in_one_table(
     assert [stored(node) for node in nodes] == [wanted(csv_file)] * 3
 
 
-def test_conflict_between_nodes_runs_the_transaction_again_and_applies_it_once(nodes, script):
+def test_transaction_in_conflict_with_another_node_is_applied_once(nodes, script):
     retry = script("3-retry_on_failure").retry_on_failure
     transactional = script("2-transactional").transactional
     fill(nodes[0], 1)

@@ -26,16 +26,14 @@ def test_servers_that_are_down_at_the_start_are_reported_immediately(script, mon
     assert addresses == [("::1", 5), ("localhost", 5), ("127.0.0.1", 3), ("::1", 4), ("::1", 5)]
 
 
-def test_time_out_of_a_read_is_longer_than_a_wait_for_a_lock(mysql_engine, tried):
+def test_read_timeout_is_longer_than_a_lock_wait(mysql_engine, tried):
     make_table()
     lock_wait = mysql_engine.query("SELECT @@innodb_lock_wait_timeout")[0][0]
     assert tried[0]["read_timeout"] > lock_wait  # else it would look like a lost connection
 
 
 @pytest.mark.server("mariadb")  # MySQL has it as a plugin that may not be there
-def test_user_who_may_log_in_by_the_unix_socket_only_is_told_to_make_another(
-    mysql_engine, monkeypatch
-):
+def test_error_of_a_socket_only_user_advises_to_create_another(mysql_engine, monkeypatch):
     make_table()
     mysql_engine.query("CREATE OR REPLACE USER local IDENTIFIED VIA unix_socket")
     monkeypatch.setenv("DB_USER", "local")
@@ -89,7 +87,7 @@ def test_certificate_of_another_authority_or_for_another_host_is_refused(
         cipher(monkeypatch, server, folder / "ca.pem", "127.0.0.1")
 
 
-def test_server_without_tls_is_refused_where_an_authority_is_set(
+def test_server_without_tls_is_refused_if_an_authority_is_set(
     tls, plaintext_server, monkeypatch, each_driver
 ):
     with tls_refused():
@@ -109,7 +107,7 @@ def test_unix_socket_is_used_instead_of_host_and_port(mysql_engine, monkeypatch,
         seed.connect_db()
 
 
-def test_settings_that_cannot_be_meant_are_named(monkeypatch):
+def test_invalid_hosts_and_authority_are_named(monkeypatch):
     bad = [("DB_HOST", host) for host in (",", "a:b", "a:0", "a:70000", "[::1", "a b:c:")]
     for name, value in (*bad, ("DB_SSL_CA", "nowhere.pem")):
         monkeypatch.setenv("DB_HOST", "localhost")

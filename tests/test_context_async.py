@@ -45,7 +45,7 @@ def rename_in(manager, error: BaseException | None = None) -> None:
             raise error
 
 
-def test_what_the_block_wrote_is_committed_and_the_connection_closed(database, users_db):
+def test_writes_of_the_block_are_committed_and_the_connection_closed(database, users_db):
     manager = database("users.db")
     assert _open_handles(users_db) == []
     with manager as conn:
@@ -78,7 +78,7 @@ def close(connection):
         (ValueError("no"), (rollback, close)),
     ],
 )
-def test_block_that_raises_is_rolled_back_and_closed_and_its_error_seen_with_what_failed_after_it(
+def test_error_of_the_block_rolls_back_closes_and_is_raised(
     database, users_db, connect_as, error, broken
 ):
     connect_as(**{method.__name__: method for method in broken})
@@ -121,7 +121,7 @@ def execute(script, users_db):
         ("SELECT ?", '"O\'Brien" {} %s ?', ['"O\'Brien" {} %s ?']),
     ],
 )
-def test_query_gives_the_rows_of_its_parameters(execute, users_db, query, params, found):
+def test_query_returns_the_rows_for_its_parameters(execute, users_db, query, params, found):
     with execute(query, params) as rows:
         assert rows == [(name,) for name in found]
     assert stored(users_db) == ROWS
@@ -142,9 +142,7 @@ def test_connection_is_closed_when_the_query_fails(execute, users_db, query, par
     assert not hasattr(caught.value, "__notes__")
 
 
-def test_same_query_runs_anew_in_each_block_is_rolled_back_if_that_raises_else_committed(
-    execute, users_db
-):
+def test_query_runs_again_and_ends_its_transaction_in_each_block(execute, users_db):
     other, error = Path(shutil.copy(users_db, "other.db")), ValueError("the block")
     read, rename = execute(ALL, db_name="other.db"), execute(RENAME, db_name=other)
     with pytest.raises(ValueError, match="the block") as caught, rename:
@@ -159,9 +157,7 @@ def test_same_query_runs_anew_in_each_block_is_rolled_back_if_that_raises_else_c
     assert (stored(users_db), stored(other), _open_handles(other)) == (ROWS, RENAMED, [])
 
 
-async def test_users_are_lists_of_tuples_read_at_once_on_two_connections_and_40_is_not_older(
-    script, users_db, connect_as
-):
+async def test_both_queries_run_at_once_and_40_is_not_older_than_40(script, users_db, connect_as):
     concurrent = script("3-concurrent")
     change(users_db, "INSERT INTO users (name, email, age) VALUES ('Alan', 'a@example.com', 40)")
     rows = [*ROWS, (4, "Alan", "a@example.com", 40)]
@@ -205,9 +201,7 @@ def run_in_clone(own_clone, tmp_path) -> Callable[..., str]:
     return run_in_clone
 
 
-def test_programs_that_make_users_db_at_once_all_get_the_whole_csv_file_in_its_order(
-    own_clone, tmp_path, monkeypatch
-):
+def test_programs_that_make_users_db_at_once_all_get_every_user(own_clone, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     before, made = set(own_clone.iterdir()), own_clone / "users.db"
     program = tmp_path / "program.py"
@@ -226,7 +220,7 @@ def test_programs_that_make_users_db_at_once_all_get_the_whole_csv_file_in_its_o
 
 
 @pytest.mark.parametrize("content", [b"", b"no database"])
-def test_users_db_is_looked_for_at_each_call_here_first_and_what_is_there_is_never_overwritten(
+def test_users_db_in_the_working_directory_wins_and_is_never_overwritten(
     own_clone, run_in_clone, tmp_path, content
 ):
     here, kept = tmp_path / "beside" / "users.db", own_clone / "users.db"
@@ -243,7 +237,7 @@ for _ in range(2):
     assert printed == f"{here} {content}\n{kept} {content}\n"
 
 
-def test_path_that_is_given_is_taken_as_it_is_and_not_made(users_db):
+def test_given_path_is_used_unchanged_and_not_created(users_db):
     for path in ("./users.db", "other.db", Path("folder/users.db"), ":memory:"):
         assert seed.users_db(path) is path
     assert list(users_db.parent.iterdir()) == [users_db]
@@ -252,7 +246,7 @@ def test_path_that_is_given_is_taken_as_it_is_and_not_made(users_db):
 @pytest.mark.parametrize(
     ("has_links", "somebody_is_faster"), [(True, True), (False, True), (False, False)]
 )
-def test_users_db_is_put_in_place_whole_unless_somebody_makes_it_meanwhile(
+def test_users_db_appears_whole_and_never_replaces_another(
     own_clone, run_in_clone, has_links, somebody_is_faster
 ):
     before, path = set(own_clone.iterdir()), own_clone / "users.db"
@@ -272,7 +266,7 @@ seed.users_db()
     assert set(own_clone.iterdir()) == before | {path}
 
 
-def test_event_loop_goes_on_while_users_db_is_made(run_in_clone):
+def test_event_loop_continues_while_users_db_is_made(run_in_clone):
     printed = run_in_clone(f"""{WHILE_IT_IS_MADE}
 import asyncio, threading
 answers = set()

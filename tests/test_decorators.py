@@ -71,7 +71,7 @@ DECORATORS = {
 
 
 @pytest.mark.parametrize("name", DECORATORS)
-def test_decorator_keeps_what_describes_a_function_and_passes_every_kind_of_argument_on(name, conn):
+def test_decorator_keeps_the_signature_and_passes_all_arguments(name, conn):
     def echo(conn, query, /, age=25, *rest, order="id", **others):
         """Return them."""
         return [conn.execute("SELECT 1").fetchone(), query, age, rest, order, others]
@@ -102,7 +102,7 @@ def test_function_whose_body_runs_after_its_call_is_refused(name):
                 DECORATORS[name](wrapped)
 
 
-def test_functions_of_the_scripts_work_by_position_and_by_name_and_close_connections(users_db):
+def test_script_functions_accept_both_kinds_of_arguments_and_close(users_db):
     TRANSACTION.update_user_email(3, "new")
     TRANSACTION.update_user_email(user_id=1, new_email="new")
     rows = [(1, "Ada", "new", 20), ROWS[1], (3, "Linus", "new", 67)]
@@ -129,9 +129,7 @@ def test_functions_of_the_scripts_work_by_position_and_by_name_and_close_connect
         ((None,), {"name": "secret"}, "count_users"),
     ],
 )
-def test_log_shows_the_query_or_the_function_but_no_value_before_the_call(
-    caplog, args, kwargs, logged
-):
+def test_log_shows_the_query_before_the_call_but_no_value(caplog, args, kwargs, logged):
     def count_users(*args, **kwargs):
         return caplog.messages.copy()
 
@@ -211,7 +209,7 @@ def test_transaction_is_rolled_back_on_an_error_and_committed_on_return(conn, us
     assert rename(conn=conn) == 42  # the connection by its name, and it is still open
 
 
-def test_transactional_refuses_what_it_cannot_roll_back(conn, calls):
+def test_transactional_refuses_a_call_that_it_cannot_roll_back(conn, calls):
     run = TRANSACTION.transactional(calls.append)
     with pytest.raises(TypeError, match=r"found no connection .* put @with_db_connection above it"):
         run(1)
@@ -259,9 +257,7 @@ PERMANENT = [
     [(error, 3) for error in TRANSIENT] + [(error, 1) for error in PERMANENT],
     ids=repr,
 )
-def test_only_transient_errors_are_retried_and_none_sleeps_after_the_last_attempt(
-    sleeps, calls, error, attempts
-):
+def test_only_transient_errors_are_retried_with_no_sleep_at_the_end(sleeps, calls, error, attempts):
     @RETRY.retry_on_failure()
     def fail():
         calls.append("call")
@@ -274,7 +270,7 @@ def test_only_transient_errors_are_retried_and_none_sleeps_after_the_last_attemp
 
 
 @pytest.mark.parametrize(("sql", "attempts"), [("SELECT 1", 2), ("SELECT * FROM nobody", 1)])
-def test_failed_attempt_is_rolled_back_but_in_a_transaction_there_is_one_and_no_rollback(
+def test_failed_attempt_is_rolled_back_unless_in_an_open_transaction(
     conn, users_db, sleeps, calls, sql, attempts
 ):
     @RETRY.retry_on_failure(retries=2)
@@ -298,7 +294,7 @@ def test_failed_attempt_is_rolled_back_but_in_a_transaction_there_is_one_and_no_
     [("retries", bad) for bad in (0, -1, True, "3", 2.0, print)]  # print: no parentheses
     + [("delay", bad) for bad in (-1, "2", None, float("nan"))],
 )
-def test_bad_argument_of_retry_is_refused_before_anything_is_decorated(name, value):
+def test_invalid_argument_of_retry_is_refused_before_decorating(name, value):
     with pytest.raises(ValueError, match=f"{name} must be .*, not {re.escape(repr(value))}"):
         RETRY.retry_on_failure(**{name: value})
 
@@ -371,7 +367,7 @@ def test_nothing_is_cached_inside_a_transaction(fetch, conn):
         *("SELECT datetime('now')", "SELECT time()", "SELECT CURRENT_TIMESTAMP"),
     ],
 )
-def test_write_and_query_of_the_clock_or_chance_run_each_time(fetch, conn, calls, sql):
+def test_write_and_query_of_clock_or_chance_are_not_cached(fetch, conn, calls, sql):
     conn.isolation_level = None
     fetch(conn, sql)
     fetch(conn, sql)
@@ -396,7 +392,7 @@ def test_result_that_can_be_read_only_once_is_not_cached(conn):
     assert list(fetch(conn, ALL)) == list(fetch(conn, ALL)) == ROWS
 
 
-def test_result_belongs_to_one_function_one_database_and_one_form_of_rows(fetch, conn, users_db):
+def test_function_database_and_row_factory_are_part_of_the_key(fetch, conn, users_db):
     count = CACHE.cache_query(lambda conn, query: [len(conn.execute(query).fetchall())])
     other = shutil.copy(users_db, users_db.with_name("other.db"))
     with contextlib.closing(sqlite3.connect(other)) as second:

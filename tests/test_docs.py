@@ -85,7 +85,7 @@ def test_commands_of_the_readme_run(shell):
     assert set(used) <= set(re.findall(r"--\w+", shell("python check.py --help")))
 
 
-def test_user_that_the_readme_makes_may_load_a_file(shell, mysql_engine, tmp_path):
+def test_user_created_as_in_the_readme_can_load_a_file(shell, mysql_engine, tmp_path):
     name, socket = mysql_engine.settings["DB_NAME"], mysql_engine.server.socket
     user = name[-20:]  # learner is the suite's own
     with mysql_engine.connect() as connection:
@@ -111,7 +111,7 @@ def test_every_link_leads_somewhere_and_every_page_is_linked():
     assert [name for name in named if not (ROOT / name).exists()] == []
 
 
-def test_tables_of_files_and_settings_are_whole():
+def test_tables_of_files_and_settings_are_complete():
     kept = set(os.listdir(ROOT)) - NOT_OF_THE_REPOSITORY(ROOT, os.listdir(ROOT)) - {".gitignore"}
     top = {f"`{name}{'/' * (ROOT / name).is_dir()}`" for name in kept}
     assert {row[0] for row in table("contributing", "file")} == top
@@ -119,13 +119,13 @@ def test_tables_of_files_and_settings_are_whole():
     assert [row[0] for row in table("settings", "setting")] == [f"`{name}`" for name in shown]
 
 
-def test_every_message_under_troubleshooting_is_one_that_the_code_has():
+def test_every_message_under_troubleshooting_is_in_the_code():
     text = re.sub(r'"\s*f?"', "", CODE)  # a string may be in several pieces
     messages = QUOTED.findall(" ".join(row[0] for row in table("troubleshooting", "message")))
     assert [words for words in messages if words not in text] == ["No module named 'mysql'"]
 
 
-def test_every_promise_names_tests_that_are_there():
+def test_every_promise_names_existing_tests():
     tests = "".join(path.read_text() for path in ROOT.glob("tests/test_*.py"))
     named = [QUOTED.findall(shown_by) for _, shown_by in table("promises", "promise")]
     assert [name for names in named for name in names if f"def {name}(" not in tests] == []

@@ -78,7 +78,7 @@ async def test_query_that_fails_is_one_line_and_leaves_nothing_running(
     assert (done.returncode, done.stdout, done.stderr) == (1, "", f"3-concurrent.py: {message}\n")
 
 
-async def test_cancelling_reads_for_ever_ends_them_and_so_does_a_timeout(concurrent, users_db):
+async def test_cancelling_or_a_timeout_ends_endless_reads(concurrent, users_db):
     put_view(users_db, READS_FOR_EVER)
     async with nothing_left(users_db):
         task = asyncio.create_task(concurrent.fetch_concurrently())
@@ -94,7 +94,7 @@ async def test_cancelling_reads_for_ever_ends_them_and_so_does_a_timeout(concurr
 
 
 @pytest.mark.parametrize("is_late", [False, True], ids=["just before", "right after"])
-async def test_cancelling_at_any_turn_of_the_loop_leaves_nothing(
+async def test_cancelling_at_any_turn_of_the_loop_leaves_nothing_running(
     concurrent, users_db, monkeypatch, is_late
 ):
     loop = asyncio.get_running_loop()
@@ -130,7 +130,7 @@ async def test_cancelling_at_any_turn_of_the_loop_leaves_nothing(
 
 
 @pytest.mark.parametrize("method", ["__init__", "execute"], ids=["opening", "executing"])
-async def test_cancelling_waits_for_threads_at_work_and_stops_the_query_they_begin_after_it(
+async def test_cancelling_stops_a_query_that_has_not_begun(
     concurrent, users_db, connect_as, method
 ):
     put_view(users_db, READS_FOR_EVER)
@@ -156,7 +156,7 @@ async def test_cancelling_waits_for_threads_at_work_and_stops_the_query_they_beg
     assert not over_too_soon, "it ended while its threads were at work"
 
 
-async def test_cancelling_stays_a_cancelling_when_the_file_cannot_be_opened(users_db):
+async def test_cancelling_is_raised_even_if_the_file_cannot_be_opened(users_db):
     async def read():
         async with seed.closing_async(aiosqlite.connect(users_db.parent)):
             pytest.fail("the block ran")
@@ -169,7 +169,7 @@ async def test_cancelling_stays_a_cancelling_when_the_file_cannot_be_opened(user
             await task
 
 
-async def test_file_that_is_locked_or_cannot_be_opened_is_an_error_of_sqlite(
+async def test_file_that_is_locked_or_cannot_be_opened_raises_sqlites_error(
     concurrent, users_db, connect_as
 ):
     connect_as(timeout=0.05)
@@ -188,7 +188,7 @@ async def test_file_that_is_locked_or_cannot_be_opened_is_an_error_of_sqlite(
 # ------------------------------------------------------------- as a program
 
 
-def test_program_ends_by_itself_when_there_is_no_file_and_none_can_be_made(own_clone, tmp_path):
+def test_program_ends_if_users_db_cannot_be_made(own_clone, tmp_path):
     (own_clone / "user_data.csv").unlink()
     before = sorted(own_clone.iterdir())
     done = run_python(*LOUD, own_clone / SCRIPT, cwd=tmp_path)
@@ -197,7 +197,7 @@ def test_program_ends_by_itself_when_there_is_no_file_and_none_can_be_made(own_c
     assert sorted(own_clone.iterdir()) == before
 
 
-def test_program_that_is_interrupted_in_the_middle_of_its_reads_ends_without_a_word(users_db):
+def test_ctrl_c_during_the_reads_ends_the_program_silently(users_db):
     put_view(users_db, READS_FOR_EVER)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     command = [sys.executable, *LOUD, "-B", ROOT / SCRIPT]

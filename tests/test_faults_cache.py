@@ -44,7 +44,7 @@ def change(conn) -> None:
         conn.execute(GET_OLDER)
 
 
-def test_query_runs_again_after_a_commit_by_anybody_and_at_any_time(fetch, connect):
+def test_query_runs_again_after_any_commit(fetch, connect):
     conn, other = connect(), connect()
     for age, writer in ((20, conn), (21, other)):
         assert fetch(conn, AGE) == fetch(conn, AGE) == fetch(other, AGE) == [(age,)]
@@ -56,7 +56,7 @@ def test_query_runs_again_after_a_commit_by_anybody_and_at_any_time(fetch, conne
     assert [fetch(conn, AGE)[0] for _ in range(3)] == [[(22,)], [(23,)], [(24,)]]
 
 
-def test_connection_held_to_old_data_by_a_half_read_result_caches_nothing(fetch, connect):
+def test_nothing_is_cached_while_a_result_is_half_read(fetch, connect):
     reader, other = connect(), connect()
     other.execute("PRAGMA journal_mode = WAL")
     (half_read := reader.execute("SELECT * FROM users")).fetchone()
@@ -67,7 +67,7 @@ def test_connection_held_to_old_data_by_a_half_read_result_caches_nothing(fetch,
     assert fetch(reader, AGE) == [(21,)]
 
 
-def test_file_that_was_replaced_between_two_connections_is_read_again(fetch, connect, users_db):
+def test_replaced_file_is_read_again(fetch, connect, users_db):
     for age in (20, 21, 22):
         with contextlib.closing(connect()) as conn:
             assert fetch(conn, AGE) == [(age,)]

@@ -126,7 +126,7 @@ ORDERS = pytest.mark.parametrize(
 
 @ORDERS
 @pytest.mark.parametrize("is_released", [True, False], ids=["released", "held forever"])
-def test_retry_stores_two_writes_that_meet_a_lock_both_once_or_not_at_all(
+def test_retry_stores_two_writes_both_once_or_not_at_all(
     users_db, sleeps, calls, order, is_released
 ):
     diary = shutil.copy(users_db, users_db.with_name("diary.db"))
@@ -151,7 +151,9 @@ def test_retry_stores_two_writes_that_meet_a_lock_both_once_or_not_at_all(
 
 
 @ORDERS
-def test_busy_commit_is_cured_only_by_a_retry_above_the_transaction(users_db, sleeps, calls, order):
+def test_busy_commit_succeeds_only_with_the_retry_above_the_transaction(
+    users_db, sleeps, calls, order
+):
     is_cured = order.index(RETRY) < order.index(TRANSACTION)
     with held_by_another_process(users_db, READING) as sleeps.first, locked(not is_cured):
         stack(order, lambda conn: calls.append("attempt") or conn.execute(ADD))()
@@ -248,7 +250,7 @@ def lock_wait(conn, other, sleeps) -> Iterator[Callable]:
     ("conflict", "number", "expected"),
     [(deadlock, 1213, [1070, 1130, 100]), (lock_wait, 1205, [70, 130, 100])],
 )
-def test_deadlock_or_lock_wait_reruns_the_whole_transaction_and_applies_it_once(
+def test_deadlock_or_lock_wait_reruns_and_applies_the_transaction_once(
     connect, mysql_engine, sleeps, calls, order, conflict, number, expected
 ):
     with conflict(conn := connect(), connect(), sleeps) as between:
@@ -277,7 +279,7 @@ def test_deadlock_inside_an_outer_transaction_is_not_retried(connect, mysql_engi
     ("script", "lost_at"),
     [(TRANSACTION, "a write"), (RETRY, "a write"), (TRANSACTION, "the commit")],
 )
-def test_rollback_on_a_lost_connection_is_a_note_on_the_first_error_and_nothing_is_retried(
+def test_failed_rollback_is_a_note_on_the_first_error(
     connect, mysql_engine, sleeps, calls, script, lost_at
 ):
     def transfer(conn):
@@ -306,9 +308,7 @@ def test_rollback_on_a_lost_connection_is_a_note_on_the_first_error_and_nothing_
 
 
 @pytest.mark.parametrize("connect", [C], indirect=True)
-def test_connection_to_mysql_that_commits_each_statement_is_refused_by_transactional(
-    connect, mysql_engine, calls
-):
+def test_transactional_refuses_a_mysql_connection_with_autocommit(connect, mysql_engine, calls):
     transfer = stack((TRANSACTION,), transfer_with(lambda _conn: 1 / 0, calls))
     (conn := connect()).autocommit = True
     with pytest.raises(ValueError, match="can roll nothing back on a connection with"):

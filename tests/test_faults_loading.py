@@ -160,7 +160,7 @@ def stopped_load(program: Path, path: Path, engine, moment: str, fault: str):
     "moment", [pytest.param(name, marks=() if name in QUICK else slow) for name in MOMENTS]
 )
 @pytest.mark.parametrize("fault", FAULTS)
-def test_load_stopped_at_any_moment_and_run_again_ends_as_one_clean_run(
+def test_load_stopped_at_any_moment_and_run_again_equals_one_clean_run(
     engine, clone, big, fault, moment
 ):
     server = engine.server
@@ -188,7 +188,7 @@ def test_ctrl_c_while_the_first_rows_are_sent_never_crashes_the_driver(engine, c
 
 
 @on_fragile
-def test_commit_whose_reply_is_lost_is_an_error_and_run_again_adds_nothing(
+def test_lost_reply_to_commit_is_an_error_and_a_rerun_adds_nothing(
     engine, monkeypatch, each_driver, clone, big
 ):
     told = r"^(2013|2055)\b.*run it again, nothing is stored twice$"
@@ -219,7 +219,7 @@ def test_ctrl_c_while_a_load_writes_the_file_stores_all_or_nothing(engine, clone
 
 @on_embedded
 @pytest.mark.parametrize("size", [pytest.param(4_096, marks=slow), 32_768, 2_000_000])
-def test_load_killed_in_any_write_and_run_again_ends_as_one_clean_run(engine, clone, big, size):
+def test_load_killed_in_any_write_and_run_again_equals_one_clean_run(engine, clone, big, size):
     """The system kills it in the write that would make a file larger than `size`."""
     done = run(clone / "seed.py", big, settings=engine.settings, dies_at=size)
     assert done.returncode == -signal.SIGXFSZ
@@ -229,7 +229,7 @@ def test_load_killed_in_any_write_and_run_again_ends_as_one_clean_run(engine, cl
 # ------------------------------------------------------ two loads at the same time
 
 
-def test_two_loads_at_the_same_time_end_in_one_table_and_none_fails(engine, clone, tmp_path):
+def test_two_concurrent_loads_both_succeed(engine, clone, tmp_path):
     make_table()
     loads = []
     database = {"database": engine.settings["DB_NAME"]} if engine.server else {}
@@ -267,7 +267,7 @@ def test_load_with_an_old_snapshot_sees_what_another_load_stored(engine, load, t
     assert stored(engine) == [*rows, user_row(9_999)]
 
 
-def test_deadlock_in_a_batch_stores_no_later_one_even_with_autocommit(mysql_engine, tmp_path):
+def test_no_batch_is_stored_after_a_deadlock_even_with_autocommit(mysql_engine, tmp_path):
     make_table()
     (tmp_path / "users.csv").write_text(csv_text(FILE[:6_000]))  # three batches
     database = mysql_engine.settings["DB_NAME"]
@@ -407,7 +407,7 @@ BAD_ROWS = [
 ]
 
 
-def test_each_invalid_row_is_refused_with_its_reason_and_the_others_load(engine, load, tmp_path):
+def test_invalid_rows_are_refused_with_reasons_and_the_others_loaded(engine, load, tmp_path):
     text, good, refused = csv_text([GOOD]), [GOOD], []
     for number, (row, reason) in enumerate(BAD_ROWS):
         line = 3 + 2 * number
@@ -450,7 +450,7 @@ def make_read_only(folder: Path) -> None:
 @every_script
 @pytest.mark.parametrize("size", [1, pytest.param(5_000, marks=slow), 40_000])
 @pytest.mark.parametrize("fault", ["full_at", "dies_at"])
-def test_run_after_a_full_disk_or_a_crash_starts_afresh(public, script, size, fault):
+def test_run_after_a_full_disk_or_a_crash_succeeds(public, script, size, fault):
     name, shown = SCRIPTS[script]
     before = set(public.rglob("*"))
     done = run(public / script, **{fault: size})
@@ -478,7 +478,7 @@ def told(done: subprocess.CompletedProcess, file: Path) -> str:
 
 
 @every_script
-def test_folder_that_may_not_be_written_to_is_named_and_nothing_is_left_in_it(public, script):
+def test_read_only_folder_is_named_and_left_unchanged(public, script):
     name, shown = SCRIPTS[script]
     make_read_only(public)
     before = set(public.rglob("*"))
@@ -488,7 +488,7 @@ def test_folder_that_may_not_be_written_to_is_named_and_nothing_is_left_in_it(pu
     assert set(public.rglob("*")) == before
 
 
-def test_database_that_may_only_be_read_is_read_and_a_load_into_it_is_told(public):
+def test_read_only_database_is_read_and_a_load_into_it_is_an_error(public):
     file = public / "ALX_prodev.sqlite3"
     assert run_python(public / "seed.py", cwd=public).returncode == 0
     make_read_only(public)

@@ -76,7 +76,7 @@ def proxy(fragile, monkeypatch):
 
 
 @every_stream_and_driver
-def test_killed_server_that_comes_back_loses_and_repeats_no_row(
+def test_no_row_is_lost_or_repeated_after_a_server_restart(
     script, fragile, monkeypatch, name, each_driver
 ):
     pauses = itertools.count(1)
@@ -101,7 +101,7 @@ def kill_connection(engine, _proxy=None) -> None:
 @pytest.mark.parametrize(
     "fault", [kill_connection, lambda _, proxy: proxy.cut()], ids=["KILL", "cut"]
 )
-def test_killed_or_cut_connection_loses_and_repeats_no_row(
+def test_no_row_is_lost_or_repeated_after_a_cut_connection(
     script, fragile, proxy, pauses, name, each_driver, fault, caplog
 ):
     stream = STREAMS[name](script)
@@ -113,7 +113,7 @@ def test_killed_or_cut_connection_loses_and_repeats_no_row(
     assert "trying again: " in caplog.text
 
 
-def test_server_may_be_lost_more_often_than_there_are_attempts(users, fragile, pauses):
+def test_attempts_start_again_after_each_successful_block(users, fragile, pauses):
     seen = []
     for _ in range(16):
         seen += itertools.islice(users, 400)
@@ -123,7 +123,7 @@ def test_server_may_be_lost_more_often_than_there_are_attempts(users, fragile, p
     assert len(pauses) == 16  # so each row that comes begins the count again
 
 
-def test_consumer_slower_than_the_server_waits_sees_every_row_once(users, fragile, each_driver):
+def test_consumer_slower_than_the_server_timeout_gets_every_row_once(users, fragile, each_driver):
     fragile.insert(user_row(number) for number in range(ROWS, 3 * ROWS))
     fragile.query("UPDATE user_data SET name = REPEAT('🚀', 255)")
     fragile.query("SET GLOBAL net_write_timeout = 1")
@@ -135,7 +135,7 @@ def test_consumer_slower_than_the_server_waits_sees_every_row_once(users, fragil
     assert seen == expected("users", 3 * ROWS)
 
 
-def test_table_that_is_locked_for_a_moment_loses_and_repeats_no_row(users, fragile, monkeypatch):
+def test_no_row_is_lost_or_repeated_after_a_table_lock(users, fragile, monkeypatch):
     fragile.query("SET GLOBAL lock_wait_timeout = 1")
     with contextlib.closing(fragile.connect(database="prodev")) as other:
         seen = list(itertools.islice(users, 1_000))
@@ -147,7 +147,7 @@ def test_table_that_is_locked_for_a_moment_loses_and_repeats_no_row(users, fragi
 
 
 @every_stream_and_driver
-def test_server_that_stays_away_is_the_drivers_error_after_growing_pauses(
+def test_lost_server_raises_the_drivers_error_after_growing_pauses(
     script, fragile, pauses, name, each_driver
 ):
     stream = STREAMS[name](script)
@@ -167,7 +167,9 @@ def test_server_that_stays_away_is_the_drivers_error_after_growing_pauses(
 # ---------------------------------------------------- the server says nothing
 
 
-def test_silent_server_is_an_error_at_the_deadline(users, proxy, monkeypatch, tried, each_driver):
+def test_silent_server_raises_an_error_at_the_deadline(
+    users, proxy, monkeypatch, tried, each_driver
+):
     monkeypatch.setenv("DB_READ_TIMEOUT", "1")
     monkeypatch.setenv("DB_DEADLINE", "60")
     seen = [next(users)]
@@ -242,7 +244,7 @@ def test_permanent_errors_are_reported_immediately_in_one_line(
 
 
 @pytest.mark.usefixtures("_poor_user")
-def test_right_to_read_and_insert_is_enough_to_load_into_a_table_that_is_there(fragile, tmp_path):
+def test_select_and_insert_rights_suffice_to_load_an_existing_table(fragile, tmp_path):
     fragile.query("GRANT SELECT, INSERT ON prodev.user_data TO poor")
     (tmp_path / "one.csv").write_text("name,email,age\nAda,ada@example.com,67\n")
     command = ROOT / "seed.py", tmp_path / "one.csv"
@@ -254,7 +256,7 @@ def test_right_to_read_and_insert_is_enough_to_load_into_a_table_that_is_there(f
 
 
 @pytest.mark.parametrize("name", STREAMS)
-def test_concurrent_inserts_and_deletes_hide_and_repeat_no_other_row(script, engine, name):
+def test_concurrent_inserts_and_deletes_never_hide_or_repeat_another_row(script, engine, name):
     make_table()
     engine.insert(user_row(number, age=0) for number in range(ROWS))
     stream = STREAMS[name](script)
@@ -273,7 +275,7 @@ def test_concurrent_inserts_and_deletes_hide_and_repeat_no_other_row(script, eng
         assert set(untouched) <= set(seen)
 
 
-def test_stream_whose_server_is_gone_ends_without_an_error_of_its_own(script, fragile, each_driver):
+def test_closing_a_stream_without_a_server_raises_no_error(script, fragile, each_driver):
     threads = threading.active_count()
     streams = [start(script) for start in STREAMS.values() for _end in range(3)]
     for stream in streams:

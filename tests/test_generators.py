@@ -67,7 +67,7 @@ def make_own_table(engine, columns: str, rows) -> None:
 # ------------------------------------------------------------- what they yield
 
 
-def test_stream_users_yields_each_user_as_a_dict_in_the_order_of_the_ids(script, load):
+def test_stream_users_yields_each_user_as_a_dict_in_id_order(script, load):
     rows = [(user_row(n)[0], NAMES[n % 9], f"{n}@x", n % 151) for n in range(1, 1234)]
     load(*random.Random(1).sample(rows, len(rows)))
     expected = [user_dict(row) for row in rows]
@@ -109,7 +109,7 @@ def test_long_table_is_read_whole_in_constant_memory(script, engine, each_driver
 @pytest.mark.parametrize(
     ("name", "function"), [(BATCHES, "stream_users_in_batches"), (PAGES, "lazy_paginate")]
 )
-def test_batches_and_pages_hold_every_user_once_and_none_is_empty(script, load, name, function):
+def test_batches_and_pages_hold_every_user_once(script, load, name, function):
     start = getattr(script(name), function)
     load()
     assert list(start(3)) == []
@@ -122,7 +122,7 @@ def test_batches_and_pages_hold_every_user_once_and_none_is_empty(script, load, 
         assert isinstance(lists[0], list)
 
 
-def test_batch_processing_prints_the_users_older_than_25_and_returns_nothing(script, load, capsys):
+def test_batch_processing_prints_the_users_older_than_25(script, load, capsys):
     rows = [user_row(number, age) for number, age in enumerate((25, 26, 0, 150, 24, 67))]
     load(*rows)
     assert script(BATCHES).batch_processing(4) is None
@@ -145,7 +145,7 @@ def test_paginate_users_returns_one_page_and_leaves_no_connection(script, load, 
     [((1, 2, 2), 5 / 3, "1.67"), ((3, 0, 150), 51.0, "51.00"), ((), 0.0, "0.00")],
     ids=["rounded", "whole", "no user"],
 )
-def test_ages_are_whole_numbers_whose_average_is_printed_and_returned(
+def test_average_of_whole_ages_is_printed_and_returned(
     script, load, capsys, ages, average, printed
 ):
     load(*(user_row(number, age) for number, age in enumerate(ages)))
@@ -159,7 +159,7 @@ def test_average_is_not_computed_by_the_database(script, embedded, monkeypatch):
     assert script(AGES).calculate_average_age() == 3
 
 
-def test_functions_have_the_names_and_the_yield_that_the_course_asks_for(script):
+def test_functions_have_the_names_and_yield_of_the_course(script):
     batches, pages, ages = script(BATCHES), script(PAGES), script(AGES)
     assert pages.lazy_pagination is pages.lazy_paginate
     assert ages.average_age is ages.compute_average_age is ages.calculate_average_age
@@ -181,7 +181,7 @@ def test_functions_have_the_names_and_the_yield_that_the_course_asks_for(script)
     ],
     indirect=["engine"],
 )
-def test_order_is_that_of_the_ids_in_the_database(script, engine, key):
+def test_rows_come_in_the_id_order_of_the_database(script, engine, key):
     rows = [(str(uuid.uuid4()), *user_row(number)[1:]) for number in range(1_200)]
     make_own_table(engine, f"user_id {key}, name TEXT, email TEXT, age INTEGER", rows)
     rows = engine.query("SELECT user_id, name, email, age FROM user_data ORDER BY user_id")
@@ -191,7 +191,7 @@ def test_order_is_that_of_the_ids_in_the_database(script, engine, key):
     assert [*first, *last] == users
 
 
-def test_whole_ages_are_int_and_others_as_they_are(script, mysql_engine):
+def test_whole_ages_are_int_and_others_decimal(script, mysql_engine):
     columns = "user_id VARCHAR(9) PRIMARY KEY, name TEXT, email TEXT, age DECIMAL(5,2)"
     make_own_table(mysql_engine, columns, [("a", "A", None, 67), ("b", "B", "b@x", 67.5)])
     users = list(script(STREAM).stream_users())
@@ -205,7 +205,7 @@ def test_whole_ages_are_int_and_others_as_they_are(script, mysql_engine):
 # ----------------------------------------------------------------- how lazily
 
 
-def test_nothing_is_opened_before_the_first_row_is_asked_for(script, load, monkeypatch):
+def test_no_connection_is_opened_before_the_first_row(script, load, monkeypatch):
     load(user_row(1))
     opened = []
     on_connect(monkeypatch, opened.append)
@@ -218,7 +218,7 @@ def test_nothing_is_opened_before_the_first_row_is_asked_for(script, load, monke
         opened.clear()
 
 
-def test_rows_are_read_only_as_they_are_asked_for(script, load, work):
+def test_rows_are_read_only_on_demand(script, load, work):
     load(*(user_row(number) for number in range(5_000)))
     for name, start in all_streams(script).items():
         before = work()
@@ -232,7 +232,7 @@ def test_rows_are_read_only_as_they_are_asked_for(script, load, work):
         assert first < some < everything * 0.7, name
 
 
-def test_a_page_costs_the_database_the_same_at_the_end_of_the_table(script, load, work):
+def test_last_page_costs_the_database_as_much_as_the_first(script, load, work):
     load(*(user_row(number) for number in range(2_000)))
 
     def cost(action: Callable) -> int:
@@ -249,7 +249,7 @@ def test_a_page_costs_the_database_the_same_at_the_end_of_the_table(script, load
     assert cost(lambda: script(PAGES).paginate_users(100, 1_900)) > 2 * costs[1]
 
 
-def test_a_paused_stream_keeps_no_writer_waiting(script, load, engine):
+def test_paused_stream_blocks_no_writer(script, load, engine):
     load(*(user_row(number) for number in range(1_500)))
     raise_instead_of_waiting, to_database = "PRAGMA busy_timeout = 0", {}
     if engine.server:
@@ -270,7 +270,7 @@ def test_a_paused_stream_keeps_no_writer_waiting(script, load, engine):
 
 
 @pytest.mark.parametrize("end", ["exhausted", "closed", "dropped", "thrown into"])
-def test_no_connection_is_left_however_a_stream_ends(script, load, engine, end):
+def test_no_connection_is_left_after_any_end_of_a_stream(script, load, engine, end):
     load(*(user_row(number) for number in range(1_500)))
     threads = threading.active_count()
     for start in all_streams(script).values():
@@ -294,7 +294,7 @@ def test_no_connection_is_left_however_a_stream_ends(script, load, engine, end):
     assert threading.active_count() == threads
 
 
-def test_close_that_fails_is_a_note_on_the_error_of_the_consumer(script, load, monkeypatch):
+def test_failed_close_is_a_note_on_the_consumers_error(script, load, monkeypatch):
     load(user_row(1))
 
     def close_and_fail(connection):
@@ -322,9 +322,7 @@ def test_close_that_fails_is_a_note_on_the_error_of_the_consumer(script, load, m
         (PAGES, "paginate_users", "offset"),
     ],
 )
-def test_number_that_is_not_whole_or_too_small_is_refused_at_the_call(
-    script, embedded, name, function, argument
-):
+def test_invalid_number_is_refused_at_the_call(script, embedded, name, function, argument):
     others = {"page_size": 1, "offset": 0} if function == "paginate_users" else {}
     least = 0 if argument == "offset" else 1
     for bad in (least - 1, -7, True, False, "5", 5.0, 2.5, None, [5]):

@@ -43,7 +43,7 @@ def test_injection_is_text_to_the_functions_on_users_db(script, users_db, caplog
 
 
 @pytest.mark.parametrize("name", [INJECTION, "a?mode=memory&b#c%41.db", "ü '\"` ;.db"])
-def test_file_of_any_name_is_that_file(script, users_db, name):
+def test_database_file_may_have_any_name(script, users_db, name):
     execute = script("1-execute").ExecuteQuery
     for sql in ("CREATE TABLE t (n)", "INSERT INTO t VALUES (1)"):
         with execute(sql, db_name=name):
@@ -57,7 +57,7 @@ def test_file_of_any_name_is_that_file(script, users_db, name):
     assert {path.name for path in users_db.parent.iterdir()} == {"users.db", name}
 
 
-def test_injection_is_a_key_like_any_other_to_the_generators(script, engine, load):
+def test_injection_is_an_ordinary_key_to_the_generators(script, engine, load):
     load()
     count = 700  # so many that keys are values of several queries
     rows = [(f"{INJECTION}{n:03}", INJECTION, f"{INJECTION}{n}@x", 30) for n in range(count)]
@@ -70,7 +70,7 @@ def test_injection_is_a_key_like_any_other_to_the_generators(script, engine, loa
     assert list(script("4-stream_ages").stream_user_ages()) == [30] * count
 
 
-def test_injection_is_a_name_like_any_other_for_a_database(mysql_engine, script, monkeypatch):
+def test_injection_is_an_ordinary_database_name(mysql_engine, script, monkeypatch):
     make_table()
     victim = mysql_engine.settings["DB_NAME"]
     name = f"x`; DROP DATABASE {victim[:30]}; -- ' \" %s"
@@ -91,9 +91,7 @@ GOOD = ["Ada", "two\r\nlines", "'\"; --", "🚀", "é", "e\u0301", "n" * 255, "\
 BAD = ["A\0da", "Ren\udce9e", "n" * 256, "\u2028 "]  # NUL, no UTF-8, too long, blank
 
 
-def test_same_file_gives_the_same_output_and_reject_file_on_either_engine(
-    clone, tmp_path, mysql_engine
-):
+def test_both_engines_give_the_same_output_and_reject_file(clone, tmp_path, mysql_engine):
     ids = [f"{'aA'[n % 2]}{n * 37 % 400:07}-0000-4000-8000-000000000000" for n in range(400)]
     rows = [(ids[n], (GOOD + BAD)[n % 14], f"É{n}@x", n % 160) for n in range(400)]
     added = [row for row in rows if row[1] in GOOD and row[3] <= 150]
@@ -181,7 +179,7 @@ READ, LOAD = "python-generators-0x00/0-stream_users.py", "seed.py"
         (LOAD, "SELECT", {}, 1142, "ask for that right, or use another DB_USER"),
     ],
 )
-def test_password_is_in_no_error_log_or_traceback(
+def test_no_error_log_or_traceback_contains_the_password(
     clone, make_user, script, caplog, capfd, program, grant, settings, number, message
 ):
     caplog.set_level(logging.DEBUG)
@@ -212,7 +210,7 @@ def test_log_of_a_lost_connection_has_no_password(make_user, script, mysql_engin
     assert MARK not in "".join([caplog.text, *capfd.readouterr()])
 
 
-def test_env_file_with_an_open_quote_gives_no_secret_away(own_clone):
+def test_env_file_with_an_open_quote_reveals_no_secret(own_clone):
     (own_clone / ".env").write_text(f"DB_HOST=127.0.0.1\nDB_PORT=1\nDB_PASSWORD='{PASSWORD}\n")
     done = run_python(own_clone / LOAD, cwd=own_clone)
     assert "check DB_HOST and DB_PORT" in done.stderr

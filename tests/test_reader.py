@@ -60,7 +60,7 @@ def of_the_driver() -> list[dict]:
     indirect=True,
 )
 @pytest.mark.parametrize("key", COLUMNS)
-def test_blocks_stream_a_table_with_any_key_and_types(engine, each_driver, key):
+def test_blocks_stream_a_table_with_any_key_and_column_types(engine, each_driver, key):
     make_things(engine, key)
     with seed.open_reader() as reader:
         blocks = list(reader.blocks(FIRST, AFTER))
@@ -74,7 +74,7 @@ def test_blocks_stream_a_table_with_any_key_and_types(engine, each_driver, key):
 
 
 @pytest.mark.parametrize("key", COLUMNS)
-def test_blocks_go_on_through_a_killed_server(fragile, key, monkeypatch):
+def test_blocks_continue_after_a_killed_server(fragile, key, monkeypatch):
     make_things(fragile, key)
     pauses = itertools.count(1)
     monkeypatch.setattr("time.sleep", lambda _: next(pauses) == 2 and fragile.server.start())
@@ -100,7 +100,7 @@ def test_fetch_returns_all_rows_of_a_query(engine):
         assert len(reader.fetch("SELECT k FROM things")) == ROWS
 
 
-def test_any_column_name_is_a_name_and_no_code(engine):
+def test_column_name_is_never_run_as_code(engine):
     make_table()
     names = ["a'b", 'a"c', "\\", "{x}", "v0", "or 1", "é"]
     columns = ", ".join(f"{number} AS `{name}`" for number, name in enumerate(names))
@@ -133,7 +133,7 @@ def test_key_that_would_lose_rows_is_refused(engine, rows, told):
         list(reader.blocks(FIRST, AFTER))
 
 
-def test_docs_show_code_that_runs_on_a_table_of_ones_own(engine, capsys):
+def test_docs_code_for_another_table_runs(engine, capsys):
     make_table()
     engine.query("CREATE TABLE orders (id BIGINT PRIMARY KEY, placed DATE, total DECIMAL(9,2))")
     rows = "(0, '2026-01-01', 99), (1, '2026-01-02', 101), (2, '2026-01-03', 250)"

@@ -61,7 +61,7 @@ def unread() -> Iterator[TextIO]:
 
 
 @pytest.mark.parametrize("size", SIZES)
-def test_scripts_say_what_they_find_in_a_table_of_few_users(size, load, users_db, capsys):
+def test_scripts_print_a_message_for_tables_of_few_users(size, load, users_db, capsys):
     rows = [user_row(number, 19 + number) for number in range(1, size + 1)]
     load(*rows)
     with contextlib.closing(sqlite3.connect(users_db)) as connection, connection:
@@ -76,9 +76,7 @@ def test_scripts_say_what_they_find_in_a_table_of_few_users(size, load, users_db
         assert not re.search(r"^(None)?$", printed.removesuffix("\n"), re.MULTILINE), script
 
 
-def test_scripts_print_what_their_headers_show_from_anywhere_and_whatever_stands_beside_them(
-    engine, load, own_clone, tmp_path
-):
+def test_scripts_print_what_their_headers_show_from_any_folder(engine, load, own_clone, tmp_path):
     for folder in (tmp_path, *(own_clone / topic for topic in TOPICS)):
         for name in ("common.py", "settings.py"):  # a learner's own, which are nobody else's
             (folder / name).write_text("raise RuntimeError('imported')\n")
@@ -95,7 +93,7 @@ def test_scripts_print_what_their_headers_show_from_anywhere_and_whatever_stands
 
 
 @pytest.mark.parametrize("script", [*SCRIPTS, *map(Path, PIPED)], **NAMES)
-def test_script_piped_to_head_ends_without_a_complaint(script, clone, embedded):
+def test_script_piped_to_head_ends_quietly(script, clone, embedded):
     lines = 0 if script == SCRIPTS[0] else 1  # then nobody reads even the little that it prints
     command = ["bash", "-c", f'"$0" "$1" | head -n {lines}', sys.executable, clone / script]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
@@ -104,7 +102,7 @@ def test_script_piped_to_head_ends_without_a_complaint(script, clone, embedded):
 
 
 @pytest.mark.parametrize("program", ["2-transactional.py", "2-main.py"])
-def test_user_is_put_back_even_if_nobody_reads_what_is_printed(program, users_db, unread):
+def test_changed_user_is_restored_even_if_the_output_pipe_breaks(program, users_db, unread):
     before = users_db.read_bytes()
     command = [sys.executable, "-u", ROOT / TOPICS[1] / program]
     subprocess.run(command, stdout=unread, stderr=subprocess.DEVNULL, check=False)
@@ -122,7 +120,7 @@ def test_broken_pipe_reaches_the_caller_of_batch_processing(script, load, unread
 
 
 @pytest.mark.parametrize(("main_file", "engine"), MAIN_FILES, indirect=["engine"], **NAMES)
-def test_main_file_that_is_dropped_in_prints_what_is_expected(main_file, engine, load, clone):
+def test_main_file_prints_its_expected_output(main_file, engine, load, clone):
     if engine.server and main_file.name != "0-main.py":
         load(text=(ROOT / "user_data.csv").read_bytes())
     # Main file 0 asks for ALX_prodev by name, which on a server may be somebody's.
@@ -151,7 +149,7 @@ def test_seed_py_runs_in_every_topic_folder(topic, clone, embedded):
         ({"DB_PORT": "1"}, "is the server running? check DB_HOST and DB_PORT"),
     ],
 )
-def test_script_that_cannot_read_says_so_in_one_line_and_makes_no_table_and_no_file(
+def test_script_that_cannot_read_prints_one_line_and_makes_nothing(
     clone, tmp_path, mysql_engine, wrong, advice
 ):
     with contextlib.closing(seed.connect_db()) as connection:
@@ -173,7 +171,7 @@ def test_bug_in_a_script_keeps_its_traceback(clone):
 
 
 @pytest.mark.parametrize("folder", [*TOPICS, "."])
-def test_scripts_and_seed_load_by_path_and_by_name_and_do_nothing_more(folder, own_clone, tmp_path):
+def test_importing_scripts_and_seed_has_no_side_effects(folder, own_clone, tmp_path):
     for place in (own_clone, own_clone / folder):  # what stands beside a script comes first
         (place / "helper.py").write_text(f"where = {place.name!r}\n")
     before = sorted(tmp_path.rglob("*"))
@@ -195,7 +193,7 @@ print(helper.where, "mysql.connector" in sys.modules)
     assert sorted(tmp_path.rglob("*")) == before
 
 
-def test_seed_py_that_an_answer_brings_is_used_by_the_script_beside_it(clone, tmp_path):
+def test_script_uses_the_seed_py_beside_it(clone, tmp_path):
     copy = tmp_path / "0-databaseconnection.py"
     copy.write_bytes((clone / TOPICS[2] / copy.name).read_bytes())
     (tmp_path / "seed.py").write_text("def run_script(main):\n    print(main.__name__)\n")
@@ -203,7 +201,7 @@ def test_seed_py_that_an_answer_brings_is_used_by_the_script_beside_it(clone, tm
     assert (done.stdout, done.stderr) == ("main\n", "")
 
 
-def test_doors_give_the_very_functions_of_the_scripts_they_lead_to(script):
+def test_scripts_under_other_names_have_the_same_functions(script):
     for name in ("log_queries", "fetch_all_users"):
         assert getattr(script("4-log_queries"), name) is getattr(script("0-log_queries"), name)
     for name in ("async_fetch_users", "async_fetch_older_users", "fetch_concurrently"):
@@ -211,7 +209,7 @@ def test_doors_give_the_very_functions_of_the_scripts_they_lead_to(script):
 
 
 @pytest.mark.parametrize("script", SCRIPTS, **NAMES)
-def test_script_is_a_program_that_fits_one_screen_and_touches_no_import_path(script):
+def test_script_is_executable_and_fits_one_screen(script):
     text = (ROOT / script).read_text(encoding="utf-8")
     assert os.access(ROOT / script, os.X_OK)
     assert text.startswith("#!/usr/bin/env python3\n")

@@ -57,7 +57,7 @@ SOCKET = "DB_HOST=\nDB_SOCKET=/nowhere/mysqld.sock\n"
         (SOCKET, {"DB_HOST": "", "DB_FILE": "my.sqlite3"}, "embedded SQLite file {}/my.sqlite3"),
     ],
 )
-def test_environment_wins_over_the_env_file_even_when_it_is_empty(
+def test_environment_wins_over_the_env_file_even_if_empty(
     own_clone, tmp_path, text, settings, place
 ):
     (own_clone / ".env").write_text(text)
@@ -119,7 +119,7 @@ def test_database_is_not_listed_before_it_is_created(engine):
             seed.create_database(connection)
 
 
-def test_connection_answers_the_calls_that_the_field_makes(engine, load):
+def test_connection_supports_the_usual_calls(engine, load):
     load(*(user_row(number, age=20 + number) for number in range(5)))
     connection = seed.connect_to_prodev()
     assert connection.is_connected()
@@ -151,7 +151,7 @@ def test_connection_answers_the_calls_that_the_field_makes(engine, load):
     assert [row[3] for row in stored(engine)] == [20, 21, 23, 24]
 
 
-def test_table_refuses_a_second_row_of_an_id_or_email_but_tells_case_apart(engine, load):
+def test_table_refuses_duplicate_ids_and_emails_but_not_other_case(engine, load):
     load(GOOD)
     insert = "INSERT INTO user_data (user_id, name, email, age) VALUES (%s, %s, %s, %s)"
     for twin in ((GOOD[0], "x", "other@x", 1), (user_row(2)[0], "x", GOOD[2], 1)):
@@ -171,7 +171,7 @@ def test_insert_data_without_a_database_says_so(mysql_engine):
         seed.insert_data(connection, "user_data.csv")
 
 
-def test_relative_path_is_looked_for_in_the_working_directory_first(
+def test_relative_path_is_first_searched_in_the_working_directory(
     engine, load, tmp_path, monkeypatch
 ):
     load()
@@ -189,7 +189,7 @@ def test_relative_path_is_looked_for_in_the_working_directory_first(
 # ---------------------------------------------------------- the embedded engine
 
 
-def test_reader_makes_and_fills_a_missing_table_and_connecting_alone_does_not(embedded, script):
+def test_reader_not_the_connection_makes_a_missing_table(embedded, script):
     with contextlib.closing(seed.connect_to_prodev()) as connection:
         cursor = connection.cursor()
         with pytest.raises(sqlite3.OperationalError, match="no such table: user_data"):
@@ -198,7 +198,7 @@ def test_reader_makes_and_fills_a_missing_table_and_connecting_alone_does_not(em
     assert len(stored(embedded)) == 1_000
 
 
-def test_programs_that_start_at_once_on_a_fresh_clone_all_see_every_user(embedded, clone):
+def test_concurrent_first_programs_all_read_every_user(embedded, clone):
     path = clone / "python-generators-0x00" / "4-stream_ages.py"
     _statuses, outputs = run_at_once(4, path, embedded.settings)
     assert {out for out, _ in outputs} == {"Average age of users: 47.75\n"}, outputs
@@ -211,7 +211,7 @@ def test_programs_that_start_at_once_on_a_fresh_clone_all_see_every_user(embedde
         ("none/x.sqlite3", "cannot open the embedded database .*none"),
     ],
 )
-def test_file_that_cannot_be_the_database_is_named(monkeypatch, file, told):
+def test_unusable_database_file_is_named(monkeypatch, file, told):
     monkeypatch.setenv("DB_FILE", str(ROOT / file))
     with pytest.raises(sqlite3.DatabaseError, match=told):
         seed.connect_to_prodev()
@@ -228,7 +228,7 @@ def test_second_load_adds_nothing(engine, load):
     assert stored(engine) == [*rows, user_row(9_999)]
 
 
-def test_id_that_is_missing_or_blank_is_made_of_the_email_and_always_the_same(engine, load):
+def test_missing_or_blank_id_is_always_the_same_for_an_email(engine, load):
     of_course = '"name","email","age"\n"Johnnie Mayer","Ross.Reynolds21@hotmail.com","35"\n'
     blank = csv_text([("", "Ada", "ada@x", 36), GOOD, (" ", *GOOD[1:])])
     for text, added in ((of_course, 1), (blank, 2)):
@@ -239,7 +239,7 @@ def test_id_that_is_missing_or_blank_is_made_of_the_email_and_always_the_same(en
     assert stored(engine) == sorted([GOOD, (ids[0], *made[0]), (ids[1], *made[1])])
 
 
-def test_shipped_file_is_what_the_readme_says():
+def test_shipped_csv_file_holds_1000_unique_users():
     with (ROOT / "user_data.csv").open(newline="", encoding="utf-8") as file:
         rows = list(csv.DictReader(file))
     names = "".join(row["name"] for row in rows)
@@ -270,7 +270,7 @@ def test_shipped_file_is_what_the_readme_says():
     ],
 )
 @pytest.mark.parametrize("where", ["in the same file", "in a second file"])
-def test_row_that_contradicts_a_stored_one_is_refused_and_nothing_changes(
+def test_row_that_contradicts_a_stored_one_is_refused(
     engine, load, tmp_path, second, count, reason, where
 ):
     counts = load(GOOD, second) if where == "in the same file" else (load(GOOD), load(second))[1]
@@ -282,7 +282,7 @@ def test_row_that_contradicts_a_stored_one_is_refused_and_nothing_changes(
         assert rejected(tmp_path) == [(line, reason, ",".join(map(str, second)))]
 
 
-def test_refused_rows_stand_in_the_order_of_the_file_with_its_line_numbers(engine, load, tmp_path):
+def test_refused_rows_keep_the_order_and_line_numbers_of_the_file(engine, load, tmp_path):
     load(GOOD)
     row, other = ",".join(map(str, GOOD[:3])), (OTHER_ID, "two\nlines", "b@x", 1)
     unclosed = f'{user_row(3)[0]},"Ada,a@x,1\n{user_row(4)[0]},B,b@x,1'
@@ -297,9 +297,7 @@ def test_refused_rows_stand_in_the_order_of_the_file_with_its_line_numbers(engin
     ]
 
 
-def test_failure_in_the_middle_leaves_the_table_as_it_was_and_no_file_behind(
-    engine, load, tmp_path
-):
+def test_failed_load_changes_nothing_and_leaves_no_file(engine, load, tmp_path):
     load(GOOD)
     rows = "".join(f"{','.join(map(str, user_row(n)))}\n" for n in range(2, 3_000))
     with pytest.raises(ValueError, match="a row of more than"):
@@ -308,16 +306,14 @@ def test_failure_in_the_middle_leaves_the_table_as_it_was_and_no_file_behind(
     assert [path.name for path in tmp_path.iterdir() if "reject" in path.name] == []
 
 
-def test_reject_file_is_in_place_only_for_a_load_that_refused(engine, load, tmp_path):
+def test_reject_file_exists_only_after_a_load_that_refused_rows(engine, load, tmp_path):
     load(GOOD, ("bad",))
     assert len(rejected(tmp_path)) == 1
     load(GOOD)
     assert not (tmp_path / "users.csv.rejected").exists()
 
 
-def test_disk_that_is_full_for_the_reject_file_leaves_the_table_as_it_was(
-    mysql_engine, clone, tmp_path
-):
+def test_full_disk_for_the_reject_file_leaves_the_table_unchanged(mysql_engine, clone, tmp_path):
     # The limit is for the files of the loading process: on a server that is the reject file alone.
     (tmp_path / "bad.csv").write_text(csv_text([GOOD]) + "bad\n")
     make_table()
@@ -331,9 +327,7 @@ def test_disk_that_is_full_for_the_reject_file_leaves_the_table_as_it_was(
     assert [path.name for path in tmp_path.iterdir()] == ["bad.csv"]
 
 
-def test_table_without_an_index_on_email_is_warned_about_once_and_never_altered(
-    engine, load, caplog
-):
+def test_missing_email_index_is_warned_about_once_and_not_added(engine, load, caplog):
     make_table()
     engine.query("DROP TABLE user_data")
     engine.query(
@@ -372,7 +366,7 @@ def set_mode(mysql_engine):
         ),
     ],
 )
-def test_row_that_a_table_made_by_others_rejects_is_refused_not_cut(
+def test_row_that_the_table_rejects_is_refused_not_cut(
     engine, load, set_mode, tmp_path, column, row, reason
 ):
     load()
@@ -390,7 +384,7 @@ EMPTY_IS_NULL = pytest.param("EMPTY_STRING_IS_NULL", marks=pytest.mark.server("m
 
 @on_mysql
 @pytest.mark.parametrize("mode", ["NO_BACKSLASH_ESCAPES", "ANSI", EMPTY_IS_NULL])
-def test_mode_of_the_server_changes_no_text_and_hides_no_row(engine, load, set_mode, script, mode):
+def test_server_sql_mode_changes_no_text_and_hides_no_row(engine, load, set_mode, script, mode):
     load()
     set_mode(mode)
     names = ["B\\x", "O'Brien", '"']
@@ -402,7 +396,7 @@ def test_mode_of_the_server_changes_no_text_and_hides_no_row(engine, load, set_m
 
 @on_mysql
 @pytest.mark.server("mariadb")
-def test_key_of_the_type_uuid_is_loaded_once(engine, load):
+def test_rows_with_a_uuid_key_are_loaded_once(engine, load):
     make_table()
     engine.query("ALTER TABLE user_data MODIFY user_id UUID NOT NULL")
     assert load(GOOD, user_row(2)) == (2, 2, 0, 0)
@@ -412,7 +406,7 @@ def test_key_of_the_type_uuid_is_loaded_once(engine, load):
 # ------------------------------------------------------------ python seed.py
 
 
-def test_seed_py_tells_what_it_did_and_where(engine, clone, tmp_path):
+def test_seed_py_prints_its_counts_and_the_database(engine, clone, tmp_path):
     (tmp_path / "mine.csv").write_text(csv_text([GOOD, ("bad",)]))
     first = run_python(clone / "seed.py", "mine.csv", cwd=tmp_path, settings=engine.settings)
     second = run_python(clone / "seed.py", "mine.csv", cwd=tmp_path, settings=engine.settings)
@@ -451,14 +445,14 @@ def test_progress_is_shown_on_a_terminal(embedded, clone):
     assert b"user_data.csv: 100%" in shown
 
 
-def test_progress_is_not_even_imported_without_a_terminal(embedded, clone):
+def test_tqdm_is_not_imported_without_a_terminal(embedded, clone):
     code = "import seed, sys; seed.main(); print('tqdm' in sys.modules)"  # it starts a thread
     done = run_python("-c", code, cwd=clone, settings=embedded.settings)
     assert done.stdout.splitlines()[-1] == "False", done.stderr
 
 
 @pytest.mark.parametrize("argument", ["none.csv", "folder"])
-def test_seed_py_that_cannot_read_its_file_says_so_in_one_line(embedded, clone, tmp_path, argument):
+def test_seed_py_reports_an_unreadable_file_in_one_line(embedded, clone, tmp_path, argument):
     (tmp_path / "folder").mkdir()
     done = run_python(clone / "seed.py", argument, cwd=tmp_path, settings=embedded.settings)
     assert done.returncode == 1
@@ -466,7 +460,7 @@ def test_seed_py_that_cannot_read_its_file_says_so_in_one_line(embedded, clone, 
     assert "Traceback" not in done.stderr
 
 
-def test_modes_of_the_scripts_are_those_of_programs():
+def test_seed_py_is_executable():
     assert (ROOT / "seed.py").stat().st_mode & stat.S_IXUSR
 
 
@@ -474,7 +468,7 @@ def test_modes_of_the_scripts_are_those_of_programs():
 
 
 @pytest.mark.slow
-def test_memory_of_a_whole_program_does_not_grow_with_the_data(engine, clone, tmp_path):
+def test_memory_of_a_program_does_not_grow_with_the_data(engine, clone, tmp_path):
     """Load, stream and average 1,000 and then 300,000 users, each in a process of its own."""
     peak = "print(open('/proc/self/status').read().split('VmHWM:')[1].split()[0])"
     path = tmp_path / "users.csv"

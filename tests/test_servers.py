@@ -29,7 +29,7 @@ def query(server: Server, sql: str, **socket) -> list[tuple]:
 
 
 @pytest.mark.parametrize("plaintext", [False, True])
-def test_server_answers_keeps_its_data_when_killed_and_leaves_nothing(kind, plaintext):
+def test_killed_server_keeps_its_data_and_leaves_no_file(kind, plaintext):
     with private_server(kind=kind, plaintext=plaintext) as server:
         query(server, "CREATE DATABASE kept")
         server.kill()
@@ -44,7 +44,7 @@ def test_server_answers_keeps_its_data_when_killed_and_leaves_nothing(kind, plai
     assert not server.socket.parent.exists()
 
 
-def test_program_whose_server_does_not_start_ends_with_its_log_and_leaves_no_file(kind, tmp_path):
+def test_failed_server_start_shows_the_log_and_leaves_no_file(kind, tmp_path):
     arguments = f"'--no-such-option', kind={kind!r}"
     text = f"from servers import private_server\nwith private_server({arguments}): print('ready')"
     settings = {"TMPDIR": str(tmp_path), "PYTHONPATH": str(ROOT)}
@@ -64,7 +64,7 @@ NOT_HERE = {"apt-get": "echo E: Not here. >&2; exit 100", "dpkg": "", "dpkg-deb"
         ("mysql", NOT_HERE, r"apt-get: Not here\.|no /.*keyring"),
     ],
 )
-def test_unpack_that_fails_says_why_and_leaves_nothing(monkeypatch, tmp_path, name, tools, told):
+def test_failed_unpack_reports_why_and_leaves_nothing(monkeypatch, tmp_path, name, tools, told):
     for tool, does in tools.items():
         (tmp_path / tool).write_text(f"#!/bin/sh\n{does}\n")
         (tmp_path / tool).chmod(0o755)

@@ -32,13 +32,13 @@ def start(project: Path, *arguments: str) -> tuple[int, str, str]:
     return done.returncode, done.stdout, done.stderr
 
 
-def test_start_prints_what_the_header_of_the_first_exercise_shows(project):
+def test_start_prints_the_output_of_the_first_exercise(project):
     _, stdout, stderr = start(project)
     *_, expected = sample(Path("python-generators-0x00/0-stream_users.py"))
     assert stdout.splitlines() == expected, stderr
 
 
-def test_start_test_gives_pytest_its_arguments_and_returns_its_status(project):
+def test_start_test_passes_arguments_and_status_of_pytest(project):
     program(project.parent / "programs/mariadbd", "")
     python = f'[ "$2" = pytest ] || exec "{sys.executable}" "$@"; printf "<%s>" "$@"; exit 5'
     program(project / ".venv/bin/python", python)
@@ -54,7 +54,7 @@ def test_python_that_is_too_old_is_named(project):
     assert start(project) == (1, "", said)
 
 
-def test_packages_to_install_by_hand_are_named_where_there_is_no_apt(project):
+def test_packages_to_install_are_named_without_apt(project):
     shutil.rmtree(project / ".venv")
     said = "start.sh: no apt-get here; install by hand (names of Debian's packages): python3-venv\n"
     assert start(project) == (1, "", said)

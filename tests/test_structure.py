@@ -47,7 +47,7 @@ def test_no_test_imports_or_patches_a_private_name():
         assert not {name for name in imported(path) if name.startswith("seed_parts")}, path
 
 
-def test_import_of_the_base_opens_and_imports_nothing_of_a_database():
+def test_importing_seed_imports_no_database_module():
     code = "import seed, sys; print(*{'mysql', 'dotenv', 'tqdm', 'aiosqlite'} & set(sys.modules))"
     done = subprocess.run(
         [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
