@@ -50,7 +50,7 @@ def pytest_configure(config):
     name = config.getoption("server")
     if name and find_program(name) is None:
         raise pytest.UsageError(why_no_program(name))
-    # Ended from outside, pytest shall stop its server and remove its files as at any other end.
+    # On SIGTERM, pytest stops its server and removes its files as at any other end.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit("ended by SIGTERM"))
 
 
@@ -78,7 +78,7 @@ class Engine(NamedTuple):
     server: Server | None
 
     def connect(self, **options):
-        """Connect past the code under test, to prepare or to look."""
+        """Connect without the code under test, to prepare or inspect the database."""
         if self.server is None:
             return sqlite3.connect(self.settings["DB_FILE"])
         address = {"host": self.server.host, "port": self.server.port}
@@ -94,7 +94,7 @@ class Engine(NamedTuple):
             return cursor.fetchall() if cursor.description else []
 
     def insert(self, rows: Iterable[tuple]) -> None:
-        """Add rows to user_data, past the code under test."""
+        """Add rows to user_data, without the code under test."""
         sql = "INSERT INTO user_data VALUES (%s, %s, %s, %s)"
         with self._commit() as cursor:
             cursor.executemany(sql if self.server else sql.replace("%s", "?"), list(rows))
@@ -146,7 +146,7 @@ def mysql_server(new_server) -> Iterator[Server]:
 
 
 def lacks(reason: str) -> None:
-    """Skip the test, but fail it in CI: what CI does not run, nobody does."""
+    """Skip the test, but fail it in CI, which must run every test."""
     (pytest.fail if os.environ.get("CI") else pytest.skip)(reason)
 
 
@@ -240,7 +240,7 @@ def tried(monkeypatch) -> list[dict]:
 
 
 def wait_until(is_so: Callable[[], bool]) -> None:
-    """Wait until something happens that is sure to, however busy the machine is."""
+    """Wait until something certain happens, even on a busy machine."""
     deadline = time.monotonic() + 60
     while not is_so():
         assert time.monotonic() < deadline, "it took more than 60 s"

@@ -72,7 +72,7 @@ class Proxy:
             self._sockets.append(client)
             try:
                 server = socket.create_connection(self._server)
-            except OSError:  # the server is down, and so the client shall find it
+            except OSError:  # the server is down: the client must see that too
                 client.close()
                 continue
             self._sockets.append(server)
@@ -90,7 +90,7 @@ class Proxy:
                     self._lost_reply = b""
                     reply_is_lost.set()
                 elif not from_client and reply_is_lost.is_set():
-                    break  # the server has done the work; nobody hears of it
+                    break  # the server did the work, but its reply is lost
                 if not self.is_silent:
                     target.sendall(data)
         for end in (source, target):

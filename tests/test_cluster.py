@@ -35,7 +35,7 @@ def running_cluster() -> Iterator[Cluster]:
 
 @pytest.fixture
 def cluster(running_cluster) -> Iterator[Cluster]:
-    """Three nodes with an empty database `kept`, whatever the test before did to them."""
+    """Three working nodes with an empty database `kept`."""
     first = running_cluster.nodes[0]
     first.query("CREATE OR REPLACE DATABASE kept")
     first.query("CREATE TABLE kept.numbers (number INT PRIMARY KEY)")

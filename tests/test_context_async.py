@@ -1,4 +1,4 @@
-"""Exercises 10 to 12: what they commit, give and close; and users.db, which they all read."""
+"""Exercises 10 to 12: what they commit, return and close; and users.db, which they all read."""
 
 import contextlib
 import csv
@@ -22,7 +22,7 @@ connect = sqlite3.connect  # as it is before a test replaces it
 
 
 def stored(path: Path) -> list[tuple]:
-    """Read past the code under test, on another connection."""
+    """Read without the code under test, on another connection."""
     with contextlib.closing(connect(path)) as other:
         return other.execute(ALL).fetchall()
 

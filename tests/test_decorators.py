@@ -43,7 +43,7 @@ def conn(users_db) -> Iterator[sqlite3.Connection]:
 
 @pytest.fixture
 def calls() -> list:
-    """What the decorated function noted, once a call."""
+    """A list to which the decorated function adds an entry for each call."""
     return []
 
 

@@ -18,9 +18,9 @@ from conftest import ROOT, _open_handles, run_python, wait_until
 import seed
 
 SCRIPT = "python-context-async-perations-0x02/3-concurrent.py"
-LOUD = ("-W", "error")  # what was never awaited or is left open is reported
-SECONDS = 20  # far more than any of this takes; what hangs is found by it
-# For ever: minutes, so that a test of broken code ends too.
+LOUD = ("-W", "error")  # reports coroutines never awaited and files left open
+SECONDS = 20  # far more than any of this takes; ends a test that hangs
+# READS_FOR_EVER takes minutes, so that a test of broken code ends too.
 NUMBERS = "WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n LIMIT 500000000)"
 READ = NUMBERS + " SELECT {} FROM n"
 READS_FOR_EVER = READ.format("max(i) AS id, 41 AS age")
@@ -82,7 +82,7 @@ async def test_cancelling_or_a_timeout_ends_endless_reads(concurrent, users_db):
     put_view(users_db, READS_FOR_EVER)
     async with nothing_left(users_db):
         task = asyncio.create_task(concurrent.fetch_concurrently())
-        while len(_open_handles(users_db)) < 2:  # noqa: ASYNC110, SQLite tells nobody
+        while len(_open_handles(users_db)) < 2:  # noqa: ASYNC110, SQLite has no event for it
             await asyncio.sleep(0)
         task.cancel("enough")
         with pytest.raises(asyncio.CancelledError, match="enough"):

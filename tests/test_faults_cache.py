@@ -85,7 +85,7 @@ connection.execute("PRAGMA synchronous = OFF")
 print(flush=True)
 while True:
     connection.execute("{GET_OLDER}")
-    time.sleep(0.001)  # else nobody gets a turn to read
+    time.sleep(0.001)  # else no reader gets a turn
 """
 
 

@@ -70,7 +70,7 @@ def _sqlite_does_not_wait_for_locks(connect_as):
 
 @pytest.fixture
 def calls() -> list:
-    """What the decorated function noted, once a call."""
+    """A list to which the decorated function adds an entry for each call."""
     return []
 
 
@@ -233,7 +233,7 @@ def deadlock(_conn, other, _sleeps) -> Iterator[Callable]:
 
 @contextlib.contextmanager
 def lock_wait(conn, other, sleeps) -> Iterator[Callable]:
-    """Another connection holds a lock up to the first pause. The first write stays meanwhile."""
+    """Another connection holds a lock until the first pause; the first write is not rolled back."""
     with contextlib.closing(conn.cursor()) as cursor:
         cursor.execute("SET SESSION innodb_lock_wait_timeout = 1")
     move(other, 1, 2)
@@ -301,7 +301,7 @@ def test_failed_rollback_is_a_note_on_the_first_error(
     assert "Lost connection" in note
     assert balances(mysql_engine) == [100, 100, 100]
 
-    calls.clear()  # a retry above what opens the connection cures it
+    calls.clear()  # a retry above the decorator that opens the connection succeeds
     stack((RETRY,), lambda: stack((TRANSACTION,), transfer)(connect()))()
     assert (len(calls), sleeps) == (2, [2])
     assert balances(mysql_engine) == [70, 130, 100]

@@ -108,7 +108,7 @@ def assert_that_run_again_it_ends_as_one_clean_run(engine, clone: Path, big: Pat
     assert sorted(rejected(big.parent)) == sorted(REFUSED)
 
 
-# What stops the load, and the exit status that tells it.
+# How the load is stopped, and its exit status then.
 FAULTS = {
     "kill -9": (lambda load, server, proxy: load.kill(), -signal.SIGKILL),
     "Ctrl-C": (lambda load, server, proxy: load.send_signal(signal.SIGINT), 130),
@@ -172,7 +172,7 @@ def test_load_stopped_at_any_moment_and_run_again_equals_one_clean_run(
     assert server.password not in err
     if server.process.poll() is not None:
         server.start()
-    if fault != "kill -9":  # which leaves nobody to clean up
+    if fault != "kill -9":  # after which no code can clean up
         assert list(big.parent.glob("*reject*")) == list(big.parent.glob(".*reject*")) == []
     assert_that_run_again_it_ends_as_one_clean_run(engine, clone, big)
     wait_until(lambda: engine.connections() == 0)

@@ -186,7 +186,7 @@ def test_silent_server_raises_an_error_at_the_deadline(
         list(users)
     assert seed.is_transient(caught.value)
     assert str(caught.value).count("MySQL at 127.0.0.1:") == 1
-    # The last attempt had only what was left of the deadline.
+    # The last attempt had only the rest of the deadline.
     assert [options["connection_timeout"] for options in tried] == [10, 10, 1]
 
 
@@ -201,7 +201,7 @@ def test_silent_server_at_the_start_is_reported_after_one_attempt(
     assert (proxy.connections, pauses) == (1, [])
 
 
-# ---------------------------------------------------------- what is no fault
+# ------------------------------------ permanent errors, rights, other writers
 
 
 @pytest.fixture

@@ -57,7 +57,7 @@ def work(engine, monkeypatch) -> Callable[[], int]:
 
 
 def make_own_table(engine, columns: str, rows) -> None:
-    """Make user_data as somebody else might have made it."""
+    """Make user_data as another program might have made it."""
     make_table()
     engine.query("DROP TABLE user_data")
     engine.query(f"CREATE TABLE user_data ({columns})")
@@ -245,7 +245,7 @@ def test_last_page_costs_the_database_as_much_as_the_first(script, load, work):
     assert list(pages) == []
     assert max(costs) <= 1.5 * min(costs)  # of two pages, had the next one been read ahead
     assert costs[-1] <= 1.1 * costs[1]
-    # So the measure tells the difference: this page is found by its offset.
+    # The measure shows the difference: this page is found by its offset.
     assert cost(lambda: script(PAGES).paginate_users(100, 1_900)) > 2 * costs[1]
 
 

@@ -113,7 +113,7 @@ def test_both_engines_give_the_same_output_and_reject_file(clone, tmp_path, mysq
 
 # ----------------------------------------------------- passwords, as they are
 
-MARK = "hunter2"  # stands in the password, however that is quoted or escaped
+MARK = "hunter2"  # part of the password, the same in every quoted or escaped form
 PASSWORD = f'a#b it\'s "hi" ünï€ 密码 🔑 back\\slash\\n $HOME ${{HOME}} %s `id`; a=b {MARK}'
 # What has to stand in quotes: a blank at an end, a # after a blank, a quote at the start.
 QUOTED = f" {PASSWORD} #1 "

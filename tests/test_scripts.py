@@ -53,7 +53,7 @@ def sample(script: Path) -> tuple[int | None, list[str]]:
 
 @pytest.fixture
 def unread() -> Iterator[TextIO]:
-    """A pipe that nobody reads."""
+    """A pipe without a reader."""
     reading, writing = os.pipe()
     os.close(reading)
     with contextlib.suppress(BrokenPipeError), os.fdopen(writing, "w") as pipe:
@@ -78,7 +78,7 @@ def test_scripts_print_a_message_for_tables_of_few_users(size, load, users_db, c
 
 def test_scripts_print_what_their_headers_show_from_any_folder(engine, load, own_clone, tmp_path):
     for folder in (tmp_path, *(own_clone / topic for topic in TOPICS)):
-        for name in ("common.py", "settings.py"):  # a learner's own, which are nobody else's
+        for name in ("common.py", "settings.py"):  # a learner's own, which our code must not import
             (folder / name).write_text("raise RuntimeError('imported')\n")
     if engine.server:  # else the first script makes it
         load(text=(ROOT / "user_data.csv").read_bytes())
@@ -94,7 +94,7 @@ def test_scripts_print_what_their_headers_show_from_any_folder(engine, load, own
 
 @pytest.mark.parametrize("script", [*SCRIPTS, *map(Path, PIPED)], **NAMES)
 def test_script_piped_to_head_ends_quietly(script, clone, embedded):
-    lines = 0 if script == SCRIPTS[0] else 1  # then nobody reads even the little that it prints
+    lines = 0 if script == SCRIPTS[0] else 1  # then even the little that it prints has no reader
     command = ["bash", "-c", f'"$0" "$1" | head -n {lines}', sys.executable, clone / script]
     done = subprocess.run(command, cwd=clone, capture_output=True, text=True, check=True)
     assert len(done.stdout.splitlines()) == lines
@@ -123,7 +123,7 @@ def test_broken_pipe_reaches_the_caller_of_batch_processing(script, load, unread
 def test_main_file_prints_its_expected_output(main_file, engine, load, clone):
     if engine.server and main_file.name != "0-main.py":
         load(text=(ROOT / "user_data.csv").read_bytes())
-    # Main file 0 asks for ALX_prodev by name, which on a server may be somebody's.
+    # Main file 0 asks for ALX_prodev by name, which on a server may be in use.
     database = engine.settings["DB_NAME"]
     program = clone / main_file.parent / f"copy-of-{main_file.name}"
     program.write_text((ROOT / main_file).read_text().replace("ALX_prodev", database))

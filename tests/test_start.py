@@ -1,4 +1,4 @@
-"""start.sh: what it runs, and what it says when it cannot go on. Nothing is downloaded or installed."""
+"""start.sh: what it runs, and what it says when it fails. Nothing is downloaded or installed."""
 
 import os
 import shutil
