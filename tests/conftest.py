@@ -60,7 +60,7 @@ def pytest_report_header(config):
 
 
 def pytest_collection_modifyitems(config, items):
-    """Leave out the tests of another kind of server: they are no tests of this one."""
+    """Leave out the tests that need another kind of server."""
     program = find_program(config.getoption("server"))
 
     def is_other(item) -> bool:

@@ -89,7 +89,7 @@ def user_of(row: dict[str, str]) -> tuple[str, str, str, int] | None:
     local, at, domain = email.partition("@")
     age = whole_age(row["age"])
     if (
-        re.search("[\0\ud800-\udfff]", "".join(row.values()))  # a byte that is no UTF-8
+        re.search("[\0\ud800-\udfff]", "".join(row.values()))  # a byte that is not UTF-8
         or not (name.strip() and len(name) <= 255)
         or not (local and at and domain and len(email) <= 255 and not re.search(r"\s", email))
         or (user_id.strip() and not is_uuid(user_id))
