@@ -60,7 +60,7 @@ _MYSQL_ADVICE = {number: advice for _, advice, numbers in _MYSQL for number in n
 # Numbers that stand for several errors are transient only with this text.
 _TRANSIENT_TEXT = {
     -1: "Connection not available",  # the driver's number for all errors that have none
-    1180: "Not connected to Primary Component",  # error during COMMIT
+    1180: "Not connected to Primary Component|Got error 149",  # error during COMMIT: a conflict
     3100: "before_commit",  # a group's hook failed: the node is leaving
 }
 _NO_ANSWER = "the server does not answer: is it running? check DB_HOST and DB_PORT"
@@ -103,7 +103,7 @@ def kind_of(error: BaseException) -> str:
     if type(error).__name__.endswith("TimeoutError"):
         return TRANSIENT
     if number in _TRANSIENT_TEXT:
-        return TRANSIENT if _TRANSIENT_TEXT[number] in str(error) else PERMANENT
+        return TRANSIENT if re.search(_TRANSIENT_TEXT[number], str(error)) else PERMANENT
     return _MYSQL_KIND.get(number, PERMANENT)
 
 

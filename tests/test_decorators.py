@@ -234,11 +234,14 @@ TRANSIENT_NUMBERS = (
     *(2002, 2003, 2006, 2013, 2055, 6400),
 )
 OTHER_NUMBERS = (1045, 1049, 1054, 1062, 1064, 1146, 1153, 1264, 1366, 1406, 1698, 3819, 4025)
+OTHER_NUMBERS += (1180, 1226, 1290, 1317, 1862, 2061, 3024, 3100, 3118)
 TRANSIENT = [
     sqlite3.OperationalError("database is locked"),
     ConnectionError("lost"),
     Exception("a plain one, as the course's checkers raise"),
     OperationalError("MySQL Connection not available."),  # has no number of its own
+    get_mysql_exception(1180, "Got error 149 during COMMIT"),  # a conflict in a cluster
+    get_mysql_exception(3100, "Error on observer while running replication hook 'before_commit'."),
     *(get_mysql_exception(number, "a message") for number in TRANSIENT_NUMBERS),
 ]
 PERMANENT = [
