@@ -2,7 +2,7 @@
 """Stream the users of the table user_data one by one, with a generator.
 
 Task: write a generator `stream_users()` that yields the rows of user_data one by one, in one loop.
-The naive way, `rows = cursor.fetchall()`, takes 780 MB for a million rows before the first is seen.
+The naive way, `rows = cursor.fetchall()`, takes 700 MB for a million rows before the first is seen.
 
     $ python 0-stream_users.py
     {'user_id': '00043497-ee5e-5142-8de0-765c3864e0d9', 'name': 'Renée Núñez', 'email': 'renee.nunez@example.net', 'age': 95}

@@ -2,8 +2,8 @@
 """Page through the users lazily: the next page is fetched only when it is asked for.
 
 Task: write `paginate_users(page_size, offset)` and a generator `lazy_paginate(page_size)` with one loop.
-The naive way, `LIMIT 100 OFFSET 999000`, reads and throws away all rows before the page: 225 ms, where
-the same page by key takes 4 ms.
+The naive way, `LIMIT 100 OFFSET 999000`, reads and throws away all rows before the page: 110 ms, where
+the same page by key takes 0.25 ms.
 
     $ python 2-lazy_paginate.py
     100 users, Renée Núñez to José Wiśniewska
