@@ -59,7 +59,7 @@ def tls(new_server, tmp_path_factory):
 
 
 def cipher(monkeypatch, server, authority, host="localhost") -> str:
-    """Connect with DB_SSL_CA set, and tell how it is encrypted."""
+    """Connect with DB_SSL_CA set; return how the connection is encrypted."""
     monkeypatch.setenv("DB_SSL_CA", str(authority))
     monkeypatch.setenv("DB_HOST", host)
     monkeypatch.setenv("DB_PORT", str(server.port))

@@ -22,7 +22,7 @@ def ids(lists):
     return (user["user_id"] for users in lists for user in users)
 
 
-# What each generator yields, taken apart to the user_ids, or to the ages, which nearly tell the row too.
+# What each generator yields, reduced to the user_ids, or to the ages.
 STREAMS = {
     "users": lambda script: ids([script("0-stream_users")()]),
     "batches": lambda script: ids(script("1-batch_processing").stream_users_in_batches(70)),
