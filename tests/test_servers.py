@@ -1,4 +1,4 @@
-"""The private servers themselves: every one that this machine has."""
+"""The private servers themselves: every one that this machine has, all but the first marked slow."""
 
 import contextlib
 import re
@@ -10,11 +10,11 @@ from conftest import ROOT, lacks, run_python
 from servers import Server, find_programs, private_server, why_no_program
 from servers.unpack import CannotUnpack, unpack
 
-PROGRAMS = [program.name for program in find_programs()]
+FIRST, *OTHERS = [program.name for program in find_programs()] or [None]
 CIPHER = "SHOW STATUS LIKE 'Ssl_cipher'"
 
 
-@pytest.fixture(params=PROGRAMS or [None])
+@pytest.fixture(params=[FIRST, *(pytest.param(name, marks=pytest.mark.slow) for name in OTHERS)])
 def kind(request) -> str:
     return request.param or lacks(f"needs a server: {why_no_program()}")
 
