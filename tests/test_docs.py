@@ -74,7 +74,7 @@ def test_index_lists_the_scripts_on_the_disk_and_runs_them(shell):
 
 
 def test_commands_of_the_readme_run(shell):
-    usage, check, graders, _ = SHELL[2:]
+    usage, check, graders, _ = SHELL[3:]
     scripts = re.findall(r"cd \S+ && python (\S+).py && cd \.\.\n", usage)
     assert scripts == ["0-stream_users", "4-log_queries", "8-async_fetch"]
     assert re.search("617 of(.*\n)+as expected\n$", shell((usage + graders).replace(" && ", "\n")))
