@@ -7,7 +7,7 @@ import re
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor, as_completed
+from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -70,8 +70,12 @@ def check(
         try:
             # Here too: if SIGTERM comes while it submits, leaving the pool would wait for what runs.
             running = {pool.submit(checker.check, task): task for task in tasks}
-            for done in as_completed(running):
-                progress(running[done], done.result())
+            pending = set(running)
+            while pending:
+                # In short waits: a signal that comes just before one is handled only after it.
+                done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
+                for future in done:
+                    progress(running[future], future.result())
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             sandbox.end_running()
