@@ -11,7 +11,8 @@ evidence.py       what the parent observes while the child runs
 judge.py          the verdict; judge_*.py turn facts and evidence into results; rows.py compares
 report.py         the output: terminal, JSON, JUnit XML
 
-probe.py          the child: redirects databases to ours, imports the answer's file
-observe.py        its steps; observe_*.py call the answer's functions without knowing expected values
-watch_sqlite.py, redirect_mysql.py, standin_mysql.py    the databases that the answer uses
+child/            what runs in the child; an answer can read nothing else of the checker
+  probe.py        redirects databases to ours, imports the answer's file
+  observe.py      its steps; observe_*.py call the answer's functions without knowing expected values
+  watch_sqlite.py, redirect_mysql.py, standin_mysql.py    the databases that the answer uses
 """

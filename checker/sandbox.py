@@ -17,7 +17,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROBE = Path(__file__).with_name("probe.py")
+PROBE = Path(__file__).parent / "child" / "probe.py"
 COPIED = frozenset(
     {".py", ".csv", ".txt", ".json", ".sql", ".md", ".toml", ".yml", ".yaml", ".tsv"}
 )

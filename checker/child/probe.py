@@ -112,11 +112,11 @@ def main() -> None:
     channel = Channel(int(sys.argv[1]))
     order = channel.order
     # The project's folder is needed for checker.* only: the answer must never import *our* seed.py.
-    root = str(Path(__file__).resolve().parent.parent)
+    root = str(Path(__file__).resolve().parents[2])
     sys.path.insert(0, root)
-    from checker import observe, redirect_mysql, watch_sqlite
+    from checker.child import observe, redirect_mysql, watch_sqlite
 
-    topic = importlib.import_module(f"checker.observe_{order['topic']}")
+    topic = importlib.import_module(f"checker.child.observe_{order['topic']}")
     sys.path.remove(root)
 
     no_dotenv()

@@ -3,8 +3,8 @@
 import sqlite3
 from pathlib import Path
 
-from checker.observe import Observer, find, finish
-from checker.observe_decorators import BY_ID, apply, close, demo, is_function_of, name_of
+from checker.child.observe import Observer, find, finish
+from checker.child.observe_decorators import BY_ID, apply, close, demo, is_function_of, name_of
 
 
 def retry(observer: Observer, file: Path) -> None:

@@ -3,7 +3,7 @@
 import sqlite3
 from pathlib import Path
 
-from checker.observe import Observer, find, finish, is_own
+from checker.child.observe import Observer, find, finish, is_own
 
 ALL = "SELECT * FROM users"
 BY_ID = "SELECT * FROM users WHERE id = ?"

@@ -90,7 +90,7 @@ def _patch_connector(address, opened: list) -> None:
 
 def _patch_pymysql(address, opened: list) -> None:
     if not _is_installed("pymysql"):
-        from checker import standin_mysql
+        from checker.child import standin_mysql
 
         standin_mysql.install_pymysql(address, opened)
         return
@@ -113,7 +113,7 @@ def _patch_pymysql(address, opened: list) -> None:
 
 def _patch_mysqldb(address, opened: list) -> None:
     if not _is_installed("MySQLdb"):
-        from checker import standin_mysql
+        from checker.child import standin_mysql
 
         standin_mysql.install_mysqldb(address, opened)
         return

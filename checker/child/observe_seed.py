@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from checker.observe import Observer, find, finish
+from checker.child.observe import Observer, find, finish
 
 DATA = "user_data.csv"
 

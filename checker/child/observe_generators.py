@@ -8,7 +8,7 @@ import runpy
 from itertools import islice
 from pathlib import Path
 
-from checker.observe import Observer, call, drop, find, finish, is_own
+from checker.child.observe import Observer, call, drop, find, finish, is_own
 
 SIZE = r"size|batch|limit|per|count|^n$|rows"
 OFFSET = r"off|start|skip|page_?num|^page$"

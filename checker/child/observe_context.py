@@ -5,7 +5,7 @@ import inspect
 import sqlite3
 from pathlib import Path
 
-from checker.observe import Observer, call, find, finish
+from checker.child.observe import Observer, call, find, finish
 
 ALL = "SELECT * FROM users"
 OLDER = "SELECT * FROM users WHERE age > ?"
