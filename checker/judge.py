@@ -24,7 +24,28 @@ PACKAGES = frozenset(
      "peewee", "psycopg", "psycopg2", "pydantic", "pymysql", "requests", "rich", "sqlalchemy",
      "tabulate", "tqdm", "unidecode", "uuid6"}
 )  # fmt: skip
+TELLING = re.compile(r"error|exception|fail|denied|warn|could not|cannot", re.IGNORECASE)
 QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
+
+
+# What an error says about its own cause, whatever was being checked.
+ERROR_HINTS = (
+    (r"'NoneType' object is not callable",
+     "What does your decorator return, and what does its wrapper return?"),
+    (r"'NoneType' object", "Which function returns None here, and on which path?"),
+    (r"unexpected keyword argument|positional argument|multiple values for",
+     "Compare the parameters in your `def` with the names and the order in the task."),
+    (r"near \"%\"|Not all parameters were used|Incorrect number of bindings|number of parameters",
+     "Which placeholder does this driver use: ? (sqlite3) or %s (MySQL)? Is there a value for each?"),
+    (r"Unread result found|Commands out of sync",
+     "The cursor still has unread rows, so closing it fails. What if you close only the connection, "
+     "in a `finally` of its own?"),
+    (r"No module named '\d", "A module whose name begins with a digit needs importlib.import_module()."),
+    (r"is locked", "Which connection still holds a transaction on the file at this moment?"),
+    (r"closed (database|cursor)|Connection not available|not connected",
+     "Which line closed the connection, and which line still uses it?"),
+)  # fmt: skip
+CRASH_HINT = "Run this line by itself and read the last line of the traceback first."
 
 
 class Result(NamedTuple):
@@ -34,8 +55,10 @@ class Result(NamedTuple):
     passed: bool
     said: str = ""
     place: str = ""
+    hint: str = ""
     crashed: bool = False
     exits: bool = False  # the answer raised SystemExit
+    decided: bool = True  # False: never observed, so it neither passes nor is reported
 
 
 @dataclass
@@ -62,7 +85,9 @@ class Verdict:
 
     @property
     def failed(self) -> list[Result]:
-        return [result for result in self.counted if not result.passed]
+        """The failures that were observed; without any, the checks that were not reached."""
+        failed = [result for result in self.counted if not result.passed]
+        return [result for result in failed if result.decided] or failed
 
     @property
     def advice(self) -> list[Result]:
@@ -76,6 +101,7 @@ class Judge:
         self.exercise, self.run, self.source, self.file = exercise, run, source, file
         self.results: dict[str, Result] = {}
         self.endless = False  # it retried until the probe stopped failing
+        self._told: dict[tuple, str] = {}  # errors, and the check that reported each
 
     def fact(self, step: str, name: str = "value"):
         """A value that a step recorded; None if the answer did not get that far."""
@@ -100,35 +126,65 @@ class Judge:
     def evidence(self, mark: str, name: str):
         return self.run.evidence.get(mark, {}).get(name)
 
-    def check(self, name: str, passed: bool, said: str = "", line: int | None = None) -> None:
-        """Record a check's result; of several results, the first failure stays."""
+    def printed(self, step: str) -> str:
+        """What the answer printed or logged in a step that hid an error, as the end of a sentence."""
+        lines = [line.strip() for line in self.text(step, "shown").splitlines() if line.strip()]
+        telling = [line for line in lines if TELLING.search(line)]
+        return f"; it printed: {(telling or lines)[-1][:200]}" if lines else ""
+
+    def check(
+        self, name: str, passed: bool, said: str = "", line: int | None = None, hint: str = ""
+    ) -> None:
+        """Record a check's result; of several results, the first failure stays.
+
+        Without a `hint` for this kind of failure, the check's own is shown.
+        """
+        self._record(name, bool(passed), said, f"{self.file}:{line}" if line else self.file, hint)
+
+    def _record(self, name: str, passed: bool, said: str, place: str, hint: str, **more) -> None:
         known = self.results.get(name)
         if known is None or (known.passed and not passed):
-            place = f"{self.file}:{line}" if line else self.file
             check = CHECKS[self.exercise.number][name]
-            self.results[name] = Result(check, bool(passed), said, place)
+            self.results[name] = Result(check, passed, said, place, hint or check.hint, **more)
 
     def crashed(self, name: str, step: str, what: str) -> bool:
-        """Fail the check if the step raised an error; return whether it did."""
+        """Fail the check if the step raised an error; return whether it did.
+
+        An error that an earlier check reported leaves this one undecided.
+        """
         error = self.error(step)
         if error is None:
             return False
-        said = f"{what} raised {describe(error)}"
-        check = CHECKS[self.exercise.number][name]
-        exits = "SystemExit" in error["bases"]
-        self.results[name] = Result(check, False, said, self.place_of(error), True, exits)
+        told = (error["type"], error["message"], str(error.get("place")))
+        if self._told.setdefault(told, name) == name:
+            said, exits = f"{what} raised {describe(error)}", "SystemExit" in error["bases"]
+            place = self.place_of(error)
+            self._record(name, False, said, place, hint_for(error), crashed=True, exits=exits)
         return True
+
+    def came_out(self, step: str, expected: str = "") -> bool:
+        """Whether the caller of a step got the probe's own error, as it is or as the cause of another.
+
+        `expected` is a pattern for a database's message, where the error is the database's.
+        """
+        error = self.error(step)
+        if error is None:
+            return False
+        chain = "\n".join(map(str, error.get("chain", ())))
+        return bool(error.get("own")) or bool(expected and re.search(expected, chain))
 
     def place_of(self, error: dict) -> str:
         place = error.get("place")
         return f"{place[0]}:{place[1]}" if place else self.file
 
     def unobserved(self) -> None:
-        """Fail every check, except advice, that has no result."""
+        """Mark every check, except advice, that has no result as not reached: it does not pass."""
         for name, check in CHECKS[self.exercise.number].items():
             if name not in self.results and not check.is_advice:
                 said = f"{NOT_REACHED}: {check.looks_for}"
-                self.results[name] = Result(check, False, said, self.file)
+                self.results[name] = Result(
+                    check, False, said, self.file, check.hint, decided=False
+                )
 
     def in_order(self) -> list[Result]:
         order = list(CHECKS[self.exercise.number])
@@ -140,9 +196,7 @@ class Judge:
         """Check that importing the file raises no error and runs no query."""
         error = self.error("import")
         said = f"importing the file raised {describe(error)}" if error else ""
-        check = CHECKS[self.exercise.number]["demo"]
-        place = self.place_of(error) if error else ""
-        self.results["demo"] = Result(check, error is None, said, place)
+        self._record("demo", error is None, said, self.place_of(error) if error else "", "")
         texts = [text for event, _, text in self.fact("import", "sqlite") or [] if event == "sql"]
         texts += self.evidence("imported", "queries") or []
         queried = [text for text in texts if QUERY.match(text)]
@@ -162,13 +216,26 @@ class Judge:
             return
         left = unclosed(self.fact(step, "sqlite"))
         line = line or self.source.line_of_call("connect")
-        self.check(name, left == 0, f"{what} leaves {count(left, 'connection')} open", line)
+        said = f"{what} opens {count(left, 'connection')} that your code never closes"
+        self.check(name, left == 0, said, line)
 
-    def judge_raised(self, name: str, step: str, what: str, line: int | None = None) -> None:
-        """Check that a step raised an error, since the probe's own function failed in it."""
-        if self.seen(step):
-            said = f"{what} failed, but the caller got no error"
-            self.check(name, self.error(step) is not None, said, line)
+    def judge_raised(
+        self, name: str, step: str, what: str, expected: str = "", *inside: str
+    ) -> None:
+        """Check that the error of a failing step reaches the caller, and is no other error.
+
+        `expected` is as for came_out(); `inside` names the functions that may hide the error.
+        """
+        if not self.seen(step):
+            return
+        error, line = self.error(step), self.source.line_of_swallow(*inside)
+        if error is None:
+            said = f"{what} failed, but the caller got no error{self.printed(step)}"
+            self.check(name, False, said, line or self.source.line_of(*inside))
+        elif self.came_out(step, expected):
+            self.check(name, True)
+        else:
+            self.crashed(name, step, what)
 
 
 def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
@@ -233,7 +300,7 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.verdict = CRASH
     if verdict.failed and not verdict.said:
         first = next((result for result in verdict.failed if result.exits), verdict.failed[0])
-        verdict.said, verdict.hint, verdict.place = first.said, first.check.hint, first.place
+        verdict.said, verdict.hint, verdict.place = first.said, first.hint, first.place
     return verdict
 
 
@@ -248,6 +315,12 @@ def _missing_package(run: Run, answer: Answer) -> str | None:
             if known and "ModuleNotFoundError" in error["bases"]:
                 return name
     return None
+
+
+def hint_for(error: dict) -> str:
+    """A hint for an error that the answer raised, by its message."""
+    message = error["message"]
+    return next((hint for pattern, hint in ERROR_HINTS if re.search(pattern, message)), CRASH_HINT)
 
 
 def describe(error: dict) -> str:

@@ -46,7 +46,7 @@ def _managed(judge: Judge, step: str, leave: int | None) -> None:
         return
     judge.judge_closed("closed", step, "the block", leave)
     judge.judge_closed("closed on error", "failing", "a block that fails", leave)
-    judge.judge_raised("raises", "failing", "the block", leave)
+    judge.judge_raised("raises", "failing", "the block", "", "__exit__")
     error = judge.error("failing")
     if error and error["type"] != "LookupError":
         judge.check(

@@ -5,6 +5,16 @@ import re
 from checker.judge import Judge, describe
 from checker.rows import compare_rows, same_row, short
 
+NO_TABLE = "no such table"
+# The functions in which a decorator's own code stands, as patterns.
+DECORATORS = {
+    "5": ("log_queries", r"\w*log\w*"),
+    "6": ("with_db_connection", r"with_?\w*conn\w*"),
+    "7": ("transactional", r"\w*transaction\w*"),
+    "8": ("retry_on_failure", r"\w*retry\w*"),
+    "9": ("cache_query", r"\w*cache\w*"),
+}
+
 
 def judge_log_queries(judge: Judge) -> bool:
     line = judge.source.line_of("log_queries", r"\w*log\w*")
@@ -29,7 +39,9 @@ def judge_log_queries(judge: Judge) -> bool:
                 form, "before"
             )
             judge.check("before", not only_after, "its SQL appeared only after the query ran", line)
-        judge.judge_raised("raises", "failing", "the decorated function", line)
+        judge.judge_raised(
+            "raises", "failing", "the decorated function", "", *DECORATORS[judge.exercise.number]
+        )
     judge.judge_wraps("log_queries")
     demo_rows(judge, "fetch_all_users", judge.evidence("imported", "users"))
     judge.judge_closed("closed", "demo", "fetch_all_users()")
@@ -76,8 +88,10 @@ def judge_with_db_connection(judge: Judge) -> bool:
             judge.check("closed", not left, "the connection still works after the call", line)
         judge.judge_closed("closed", "call", "a decorated function", line)
         judge.judge_closed("closed on error", "failing", "a decorated function that fails", line)
-        judge.judge_raised("raises", "failing", "the decorated function", line)
-        judge.judge_raised("raises", "bad query", "a query", line)
+        judge.judge_raised(
+            "raises", "failing", "the decorated function", "", *DECORATORS[judge.exercise.number]
+        )
+        judge.judge_raised("raises", "bad query", "a query", NO_TABLE, *DECORATORS["6"])
     judge.judge_wraps("with_db_connection")
     if judge.seen("demo"):
         if not judge.crashed("demo rows", "demo", "get_user_by_id(user_id=2)"):
@@ -106,7 +120,7 @@ def judge_transactional(judge: Judge) -> bool:
             )
             given = judge.fact("success", "given")
             judge.check("result", given == ["result of", 1], f"the caller got {short(given)}", line)
-        judge.judge_raised("raises", "failure", "the decorated function", line)
+        judge.judge_raised("raises", "failure", "the decorated function", "", *DECORATORS["7"])
         after = judge.fact("after failure", "name")
         stored = user_of(judge.evidence("failure", "users") or [], 2)
         if judge.seen("after failure"):

@@ -1,7 +1,7 @@
 """Exercises 8 and 9: turn facts into results."""
 
 from checker.judge import Judge, describe
-from checker.judge_decorators import decorated, demo_rows, user_of
+from checker.judge_decorators import DECORATORS, NO_TABLE, decorated, demo_rows, user_of
 from checker.rows import compare_rows, count, short
 
 ENDLESS = 99  # failures after which the probe's function succeeds, to end an endless retry
@@ -33,7 +33,9 @@ def judge_retry(judge: Judge) -> bool:
         if two > 1:  # else it never retried, which is reported already
             judge.check("attempts", (none, two, every) == (1, 3, 3), said, line)
             _sleeps(judge, calls, line)
-        judge.judge_raised("gives up", "all fail", "every attempt", line)
+        judge.judge_raised(
+            "gives up", "all fail", "every attempt", "database is locked", *DECORATORS["8"]
+        )
         judge.endless = calls["all fail"] >= ENDLESS
         error = judge.error("all fail")
         if (
@@ -101,7 +103,7 @@ def judge_cache_query(judge: Judge) -> bool:
                 )
         else:
             judge.check("positional", True)
-        judge.judge_raised("raises", "failing", "a query", line)
+        judge.judge_raised("raises", "failing", "a query", NO_TABLE, *DECORATORS["9"])
         kept = "changed by a caller" not in judge.items("mutated")
         judge.check(
             "shared list", kept, "a change to the returned list reaches the next caller", line

@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from checker.answers import Answer
-from checker.judge import CRASH, NOT_REACHED, PASS, SKIPPED, VERDICTS, WRONG, Verdict
+from checker.judge import PASS, SKIPPED, VERDICTS, WRONG, Verdict
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 WIDTH = 100
@@ -100,15 +100,11 @@ def _colour(verdict: Verdict) -> str:
 
 def _problems(verdict: Verdict) -> list[tuple[str, str, str]]:
     """Each problem, its place and a hint: of each failed check, or of the verdict itself."""
-    reached = [r for r in verdict.failed if not r.said.startswith(NOT_REACHED)]
-    checks = [(r.said, r.place, r.check.hint) for r in reached or verdict.failed]
     if verdict.verdict == PASS:
         return []
-    if verdict.verdict in (WRONG, CRASH, "EXITED") and verdict.said in [
-        text for text, *_ in checks
-    ]:
-        return checks
-    return [(verdict.said, verdict.place, verdict.hint)]
+    checks = [(r.said, r.place, r.hint) for r in verdict.failed if r.decided]
+    whole = (verdict.said, verdict.place, verdict.hint)
+    return checks if whole in checks else [whole, *checks]
 
 
 def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:
@@ -143,7 +139,8 @@ def _exercise_data(verdict: Verdict) -> dict:
                 "passed": result.passed,
                 "said": "" if result.passed else result.said,
                 "place": "" if result.passed else result.place,
-                "hint": "" if result.passed else result.check.hint,
+                "hint": "" if result.passed else result.hint,
+                "decided": result.decided,
             }
             for result in verdict.results
         ],
@@ -174,7 +171,7 @@ def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) ->
                 message = _printable(f"{verdict.verdict} {verdict.score}: {verdict.said}")
                 problem = ET.SubElement(case, kind, message=message)
                 problem.text = _printable("\n".join(
-                    f"{r.check.name}: {r.said} ({r.place})\nhint: {r.check.hint}" for r in verdict.failed
+                    f"{r.check.name}: {r.said} ({r.place})\nhint: {r.hint}" for r in verdict.failed
                 ))  # fmt: skip
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)

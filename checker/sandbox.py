@@ -228,6 +228,8 @@ def shaped(values: object) -> dict:
         place = error.get("place")
         if not good or not (place is None or (isinstance(place, list) and len(place) == 2)):
             fits["error"] = {"type": "Error", "bases": [], "message": "", "place": None}
+        chain = fits["error"].get("chain")
+        fits["error"]["chain"] = list(map(str, chain)) if isinstance(chain, list) else []
         fits["error"]["module"] = str(error.get("module") or "")
     return fits
 

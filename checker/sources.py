@@ -31,15 +31,39 @@ class Source:
                     return node.lineno
         return None
 
-    def line_of_call(self, *names: str) -> int | None:
+    def line_of_call(self, *names: str, inside: tuple[str, ...] = ()) -> int | None:
         """The line of the first call of a method or function of one of these names."""
-        for node in ast.walk(self.tree):
+        for node in self._nodes(*inside):
             if isinstance(node, ast.Call):
                 function = node.func
                 name = getattr(function, "attr", getattr(function, "id", None))
                 if name in names:
                     return node.lineno
         return None
+
+    def line_of_swallow(self, *inside: str) -> int | None:
+        """The line of the first `except` that never raises; `inside` as for line_of_call()."""
+        for node in self._nodes(*inside):
+            is_handler = isinstance(node, ast.ExceptHandler)
+            if is_handler and not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
+                return node.lineno
+        return None
+
+    def line_with(self, pattern: str) -> int | None:
+        """The first line that this pattern matches."""
+        found = re.search(pattern, self.text, re.IGNORECASE)
+        return self.text.count("\n", 0, found.start()) + 1 if found else None
+
+    def _nodes(self, *inside: str) -> Iterator[ast.AST]:
+        """The nodes in the functions or classes of these names, which may be patterns; else all."""
+        kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+        named = [
+            node
+            for node in ast.walk(self.tree)
+            if isinstance(node, kinds) and any(re.fullmatch(name, node.name) for name in inside)
+        ]
+        for top in named or [self.tree]:
+            yield from ast.walk(top)
 
 
 def read_source(path: Path) -> str:

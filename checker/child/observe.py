@@ -51,6 +51,7 @@ class Observer:
         self._channel, self._root = channel, root
         self.watch, self.sleeps = watch, sleeps
         self.output, self.errors = Output(), Output()
+        self._own: list[BaseException] = []
         self.logged, self.hidden = [], []  # log lines that are shown, and those below the level
         sys.stdout, sys.stderr = self.output, self.errors
         self._record_logging()
@@ -69,6 +70,7 @@ class Observer:
         vars(builtins).update(BUILTINS)  # the answer may have replaced some
         fact["sqlite"] = self.watch.since(start)
         fact["printed"] = self.output.text()[-MAX_OUTPUT:]
+        fact.setdefault("shown", self.shown()[-MAX_TEXT:])
         try:
             values = plain(fact, MAX_OUTPUT)
         except Exception as error:  # a method of a value failed
@@ -81,6 +83,11 @@ class Observer:
 
     def ask(self, request: str, **arguments) -> dict:
         return self._channel.ask(request=request, **arguments)
+
+    def fault(self, error: BaseException) -> BaseException:
+        """Remember an error that a function of ours will raise, to recognise it when it comes out."""
+        self._own.append(error)
+        return error
 
     def forget_output(self) -> None:
         self.output.forget()
@@ -138,16 +145,18 @@ class Observer:
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and (error.filename or "").startswith(self._root):
             place = [os.path.relpath(error.filename, self._root), error.lineno]
-        try:
-            message = str(error)[:MAX_TEXT]
-        except Exception:
-            message = ""
+        chain = [error]  # as a traceback shows it
+        while (e := chain[-1]) and len(chain) < 6:
+            chain.append(e.__cause__ or (None if e.__suppress_context__ else e.__context__))
+        chain = [e for e in chain if e is not None]
         return {
             "type": type(error).__name__,
             "bases": [base.__name__ for base in type(error).__mro__],
-            "message": message,
+            "message": _message(error),
             "module": getattr(error, "name", None) if isinstance(error, ImportError) else None,
             "place": place,
+            "chain": [_message(e) for e in chain],
+            "own": any(e is own for e in chain for own in self._own),
         }
 
     def _record_logging(self) -> None:
@@ -165,6 +174,13 @@ class Observer:
             level >= logging.INFO or is_enabled(logger, level)
         )
         logging.raiseExceptions = False
+
+
+def _message(error: BaseException) -> str:
+    try:
+        return str(error)[:MAX_TEXT]
+    except Exception:  # a method of the answer's own class failed
+        return ""
 
 
 def plain(value, text: int = MAX_TEXT, depth: int = 6):

@@ -35,7 +35,7 @@ def connection(observer: Observer, file: Path) -> None:
     with observer.step("after") as fact:
         fact["usable"] = _still_works(kept.pop("given"))
     with observer.step("failing"), call(manager, values, _other):
-        raise LookupError("raised inside")
+        raise observer.fault(LookupError("raised inside"))
 
 
 def query(observer: Observer, file: Path) -> None:
@@ -65,7 +65,7 @@ def query(observer: Observer, file: Path) -> None:
         fact["value"] = rows("SELECT * FROM users WHERE name = ?", "Siobhán O'Brien")
     with observer.step("failing") as fact, _execute(manager, OLDER, 25 if bare else (25,)) as given:
         _rows(given)
-        raise LookupError("raised inside")
+        raise observer.fault(LookupError("raised inside"))
     with observer.step("bad query") as fact:
         fact["value"] = rows("SELECT * FROM nowhere WHERE age > ?", 25)
 

@@ -23,7 +23,7 @@ def log_queries(observer: Observer, file: Path) -> None:
             return ["result of", query]
 
         def fails(query):
-            raise LookupError(f"raised by {query}")
+            raise observer.fault(LookupError(f"raised by {query}"))
 
         with observer.step("decorated") as fact:
             wrapped = apply(decorator, ours)
@@ -62,7 +62,7 @@ def with_db_connection(observer: Observer, file: Path) -> None:
 
         def fails(conn):
             conn.cursor().execute(ALL)
-            raise LookupError("raised inside")
+            raise observer.fault(LookupError("raised inside"))
 
         with observer.step("decorated") as fact:
             wrapped = apply(decorator, ours)
@@ -100,7 +100,7 @@ def transactional(observer: Observer, file: Path) -> None:
 
         def fails(conn, user_id, name):
             ours(conn, user_id, name)
-            raise LookupError("raised inside")
+            raise observer.fault(LookupError("raised inside"))
 
         with observer.step("decorated") as fact:
             wrapped, failing = apply(decorator, ours), apply(decorator, fails)
