@@ -45,6 +45,24 @@ ERROR_HINTS = (
     (r"closed (database|cursor)|Connection not available|not connected",
      "Which line closed the connection, and which line still uses it?"),
 )  # fmt: skip
+SWALLOW_HINT = "This `except` hides the error. How does the caller learn that something failed?"
+# What the answer was doing in a step, for sentences about how it ended there.
+STEPS = (
+    (r"import", "importing the file"),
+    (r"decorated", "decorating a function"),
+    (r"rows|ages|.* of \d+|older than.*|quote|form .*", "reading all its rows"),
+    (r"first|second|stopped", "reading two items of a large table"),
+    (r"processing", "calling batch_processing()"),
+    (r"single page", "calling paginate_users()"),
+    (r"average.*|kept ages", "computing the average"),
+    (r"first run|second run", "running the functions of seed.py"),
+    (r"users", "calling async_fetch_users()"),
+    (r"older", "calling async_fetch_older_users()"),
+    (r"both|overlap", "calling fetch_concurrently()"),
+    (r"demo.*", "calling the example function"),
+    (r"fault.*|.*without table|bad query", "querying a table that does not exist"),
+    (r"fail.*", "handling an error"),
+)
 CRASH_HINT = "Run this line by itself and read the last line of the traceback first."
 
 
@@ -141,6 +159,11 @@ class Judge:
         """
         self._record(name, bool(passed), said, f"{self.file}:{line}" if line else self.file, hint)
 
+    def absent(self, name: str, said: str) -> None:
+        """Fail the check for a missing function, unless importing the file failed: that is why."""
+        if not self.error("import"):
+            self.check(name, False, said)
+
     def _record(self, name: str, passed: bool, said: str, place: str, hint: str, **more) -> None:
         known = self.results.get(name)
         if known is None or (known.passed and not passed):
@@ -228,10 +251,11 @@ class Judge:
         """
         if not self.seen(step):
             return
-        error, line = self.error(step), self.source.line_of_swallow(*inside)
-        if error is None:
+        if self.error(step) is None:
+            line = self.source.line_of_swallow(*inside)
             said = f"{what} failed, but the caller got no error{self.printed(step)}"
-            self.check(name, False, said, line or self.source.line_of(*inside))
+            hint = SWALLOW_HINT if self.source.is_except(line) else ""
+            self.check(name, False, said, line or self.source.line_of(*inside), hint)
         elif self.came_out(step, expected):
             self.check(name, True)
         else:
@@ -269,13 +293,13 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.hint = "What ends your loop if every attempt fails?"
     elif run.timed_out:
         verdict.verdict = TIMEOUT
-        verdict.said = f"the answer exceeded the time limit in the checker's step {run.step!r}"
+        verdict.said = f"the answer exceeded the time limit while {doing(run.step)}"
         verdict.hint = "Look for an endless loop, or for a wait that never ends."
     elif not run.done:
         by_signal = run.status is not None and (run.status < 0 or run.status > 128)
         verdict.verdict = CRASH if by_signal else EXITED
         how = "was killed" if by_signal else "ended its own process"
-        verdict.said = f"the answer {how} in the checker's step {run.step!r}"
+        verdict.said = f"the answer {how} while {doing(run.step)}"
         verdict.hint = (
             "A function should return or raise an error; it should never end the whole program."
         )
@@ -315,6 +339,12 @@ def _missing_package(run: Run, answer: Answer) -> str | None:
             if known and "ModuleNotFoundError" in error["bases"]:
                 return name
     return None
+
+
+def doing(step: str) -> str:
+    """What the answer was doing in a step."""
+    found = (words for pattern, words in STEPS if re.fullmatch(pattern, step))
+    return next(found, "calling the decorated function")
 
 
 def hint_for(error: dict) -> str:

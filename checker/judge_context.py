@@ -5,56 +5,66 @@ import re
 from checker.judge import Judge, unclosed
 from checker.rows import compare_rows, count
 
+NO_TABLE = r"no such table|doesn't exist"
+BODY = ("__enter__", "__exit__", "__init__")
+
 
 def judge_connection(judge: Judge) -> bool:
     users = judge.evidence("imported", "users") or []
-    enter, leave = judge.source.line_of("__enter__"), judge.source.line_of("__exit__")
-    if judge.seen("rows") and not judge.crashed("rows", "rows", "the with block"):
-        difference = compare_rows(judge.fact("rows"), users, "users")
-        judge.check("rows", not difference, difference, enter)
-        judge.check(
-            "closed",
-            not judge.fact("after", "usable"),
-            "the connection still works after the block",
-            leave,
-        )
-    _managed(judge, "rows", leave)
+    _rows(judge, "rows", "rows", users)
+    if judge.number("rows", "entered") and judge.fact("after", "usable"):
+        said = "the connection still works after the block"
+        judge.check("closed", False, said, judge.source.line_of("__exit__"))
+    _managed(judge, "rows")
     return judge.seen("rows")
 
 
 def judge_query(judge: Judge) -> bool:
     users = judge.evidence("imported", "users") or []
-    enter, leave = judge.source.line_of("__enter__"), judge.source.line_of("__exit__")
     for check, step, expected in (
         ("rows", "older than 25", [u for u in users if u[3] > 25]),
         ("parameters", "older than 40", [u for u in users if u[3] > 40]),
         ("quote", "quote", [u for u in users if u[1] == "Siobhán O'Brien"]),
     ):
-        if judge.seen(step) and not judge.crashed(check, step, "the with block"):
-            difference = compare_rows(judge.fact(step), expected, "users")
-            judge.check(check, not difference, difference, enter)
-    _managed(judge, "older than 25", leave)
-    if judge.seen("bad query"):
-        raised = judge.error("bad query") is not None
-        judge.check("bad query", raised, "a query on a missing table raised no error", enter)
-        judge.judge_closed("closed on bad query", "bad query", "a query that fails", enter)
+        _rows(judge, check, step, expected)
+    _managed(judge, "older than 25")
+    if judge.number("older than 25", "entered"):
+        what = "a query on a missing table"
+        judge.judge_raised("bad query", "bad query", what, NO_TABLE, *BODY)
+        _closed(judge, "closed on bad query", "bad query", what, "__enter__")
     return judge.seen("older than 25")
 
 
-def _managed(judge: Judge, step: str, leave: int | None) -> None:
-    if judge.error(step):  # there was no block to leave
-        return
-    judge.judge_closed("closed", step, "the block", leave)
-    judge.judge_closed("closed on error", "failing", "a block that fails", leave)
-    judge.judge_raised("raises", "failing", "the block", "", "__exit__")
-    error = judge.error("failing")
-    if error and error["type"] != "LookupError":
-        judge.check(
-            "raises",
-            False,
-            f"the block raised LookupError, but the caller got {error['type']}",
-            leave,
-        )
+def _rows(judge: Judge, check: str, step: str, expected: list) -> None:
+    """Check the rows that a block got."""
+    enter = judge.source.line_of("__enter__")
+    if judge.seen(step) and not judge.crashed(check, step, "the with block"):
+        if judge.fact(step, "gives") == "NoneType":
+            said = f"`with {judge.exercise.needs[0]}(...) as x` sets x to None"
+            hint = "x is what __enter__ returns."
+            judge.check(check, False, said + judge.printed(step), enter, hint)
+            return
+        difference = compare_rows(judge.fact(step), expected, "users")
+        judge.check(check, not difference, difference, enter)
+
+
+def _managed(judge: Judge, step: str) -> None:
+    """Check how the block ends; only blocks that were entered say anything about that."""
+    if judge.number(step, "entered") and not judge.error(step):
+        _closed(judge, "closed", step, "the block", "__exit__")
+    if judge.number("failing", "entered"):
+        _closed(judge, "closed on error", "failing", "a block that fails", "__exit__")
+        judge.judge_raised("raises", "failing", "the block", "", "__exit__", "__aexit__")
+
+
+def _closed(judge: Judge, check: str, step: str, what: str, method: str) -> None:
+    """Check that a block closed its connections: SQLite's, or those to the MySQL server."""
+    line = judge.source.line_of(method)
+    judge.judge_closed(check, step, what, line)
+    now, before = judge.evidence(f"{step} done", "open"), judge.evidence("imported", "open")
+    if now is not None and now > (before or 0):
+        said = f"{what} opens a connection to the server that your code never closes"
+        judge.check(check, False, said, line)
 
 
 def judge_concurrent(judge: Judge) -> bool:
@@ -67,33 +77,43 @@ def judge_concurrent(judge: Judge) -> bool:
         ("older users", "older", older, "async_fetch_older_users"),
     ):
         if not judge.seen(step):
-            judge.check(check, False, f"there is no async function {name}")
+            judge.absent(check, f"there is no async function {name}")
         elif not judge.crashed(check, step, f"{name}()"):
             difference = compare_rows(judge.fact(step), expected, "users")
-            judge.check(check, not difference, f"{name}(): {difference}", line_of(name))
+            said = f"{name}(): {difference}{judge.printed(step) if difference else ''}"
+            judge.check(check, not difference, said, line_of(name))
     if "both" in found:
         _both(judge, users, older)
         _overlapping(judge, line_of(r"\w*concurrent\w*"))
     else:
         for check in ("both", "concurrent"):
-            judge.check(check, False, "there is no async function fetch_concurrently")
-    events = [e for step in ("users", "older", "both") for e in judge.fact(step, "sqlite") or []]
-    if any(judge.seen(step) for step in ("users", "older", "both")):
-        left = unclosed(events)
-        judge.check(
-            "closed",
-            left == 0,
-            f"{count(left, 'connection')} stayed open",
-            judge.source.line_of_call("connect"),
-        )
-        opened = [e for e in events if e[0].startswith("open")]
-        blocking = [e for e in opened if e[2] == "main"]
-        judge.check("async", bool(opened) and not blocking, "sqlite3 runs in the event loop's thread",
-                    judge.source.line_of_call("connect"))  # fmt: skip
-    if judge.seen("fault"):
-        said = "the table was missing, but async_fetch_users() raised no error"
-        judge.check("errors", judge.error("fault") is not None, said, line_of("async_fetch_users"))
+            judge.absent(check, "there is no async function fetch_concurrently")
+    events = [e for step in found for e in judge.fact(step, "sqlite") or []]
+    if opened := [e for e in events if e[0].startswith("open")]:
+        connect = judge.source.line_of_call("connect")
+        said = f"your code never closes {count(unclosed(events), 'connection')} that it opened"
+        judge.check("closed", unclosed(events) == 0, said, connect)
+        in_loop = any(where == "main" for _, _, where in opened)
+        judge.check("async", not in_loop, "sqlite3 runs in the event loop's thread", connect)
+    for step in found if opened else ():
+        _raised(judge, step)
     return bool(found)
+
+
+FUNCTIONS = {
+    "users": "async_fetch_users",
+    "older": "async_fetch_older_users",
+    "both": r"\w*concurrent\w*",
+}
+
+
+def _raised(judge: Judge, step: str) -> None:
+    """Check that a missing table is an error for the caller; gather() may also return it."""
+    missing = f"{step} without table"
+    if judge.error(step) or re.search(r"\$object.*Error", str(judge.fact(missing))):
+        return
+    name = "fetch_concurrently" if step == "both" else FUNCTIONS[step]
+    judge.judge_raised("errors", missing, f"{name}() on a missing table", NO_TABLE, FUNCTIONS[step])
 
 
 def _both(judge: Judge, users: list, older: list) -> None:

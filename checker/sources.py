@@ -42,12 +42,20 @@ class Source:
         return None
 
     def line_of_swallow(self, *inside: str) -> int | None:
-        """The line of the first `except` that never raises; `inside` as for line_of_call()."""
+        """The line that hides an error: an `except` that never raises, or `return True` in __exit__.
+
+        `inside` is as for line_of_call().
+        """
         for node in self._nodes(*inside):
-            is_handler = isinstance(node, ast.ExceptHandler)
-            if is_handler and not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
+            is_except = isinstance(node, ast.ExceptHandler)
+            if is_except and not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
+                return node.lineno
+            if "__exit__" in inside and ast.unparse(node) == "return True":
                 return node.lineno
         return None
+
+    def is_except(self, line: int | None) -> bool:
+        return bool(line) and self.text.splitlines()[line - 1].lstrip().startswith("except")
 
     def line_with(self, pattern: str) -> int | None:
         """The first line that this pattern matches."""

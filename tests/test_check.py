@@ -146,7 +146,7 @@ def test_hanging_answer_is_stopped_at_its_time_limit(tmp_path):
     text = "import threading\ndef log_queries(function):\n    threading.Event().wait()\n"
     verdict = verdict_on("5", write(tmp_path / "a", {"5": text}), seconds=1)
     assert verdict.verdict == judge.TIMEOUT
-    assert "decorated" in verdict.said
+    assert "while decorating a function" in verdict.said
     assert verdict.seconds < 15  # its limit, not the usual one
 
 

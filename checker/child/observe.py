@@ -145,10 +145,11 @@ class Observer:
             trace = trace.tb_next
         if isinstance(error, SyntaxError) and (error.filename or "").startswith(self._root):
             place = [os.path.relpath(error.filename, self._root), error.lineno]
-        chain = [error]  # as a traceback shows it
-        while (e := chain[-1]) and len(chain) < 6:
-            chain.append(e.__cause__ or (None if e.__suppress_context__ else e.__context__))
-        chain = [e for e in chain if e is not None]
+        chain, left = [], [error]  # as a traceback shows them
+        while left and len(chain) < 6:
+            chain.append(e := left.pop(0))
+            cause = e.__cause__ or (None if e.__suppress_context__ else e.__context__)
+            left += [*getattr(e, "exceptions", ()), *([cause] if cause else [])]
         return {
             "type": type(error).__name__,
             "bases": [base.__name__ for base in type(error).__mro__],
@@ -224,21 +225,32 @@ def is_own(module: ModuleType, value) -> bool:
     return getattr(value, "__module__", None) == module.__name__
 
 
-def call(function: Callable, values: dict[str, object], otherwise: Callable | None = None):
-    """Call the function; each parameter gets the value whose pattern matches its name.
+def call(
+    function: Callable,
+    values: dict[str, object],
+    otherwise: Callable | None = None,
+    variadic: str | None = None,
+):
+    """Call the function; each parameter gets the value whose pattern matches its name, each value once.
 
-    Without a match it keeps its default; if it has none, it gets `otherwise(name)`.
+    A parameter without a match keeps its default; if it has none, it gets `otherwise(name)`. The
+    value of the pattern `variadic` also goes into `*args`.
     """
-    bound = inspect.signature(function).bind_partial()
-    for name, parameter in bound.signature.parameters.items():
-        pattern = next((p for p in values if re.search(p, name, re.IGNORECASE)), None)
-        variable = parameter.kind in (parameter.VAR_POSITIONAL, parameter.VAR_KEYWORD)
-        if pattern is not None and parameter.kind is not parameter.VAR_KEYWORD:
-            value = values[pattern]
-            is_tuple = isinstance(value, tuple) or not variable
-            bound.arguments[name] = value if is_tuple else (value,)
-        elif otherwise and not variable and parameter.default is parameter.empty:
-            bound.arguments[name] = otherwise(name)
+    bound, left = inspect.signature(function).bind_partial(), dict(values)
+    parameters = bound.signature.parameters
+    named = [p for p in parameters.values() if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    fitting = {p: [v for v in values if re.search(v, p.name, re.IGNORECASE)] for p in named}
+    for parameter in sorted(named, key=lambda p: len(fitting[p])):  # the unmistakable names first
+        pattern = next((v for v in fitting[parameter] if v in left), None)
+        required = parameter.default is parameter.empty
+        if pattern is not None and (required or not callable(parameter.default)):
+            bound.arguments[parameter.name] = left.pop(pattern)
+        elif otherwise and required:
+            bound.arguments[parameter.name] = otherwise(parameter.name)
+    rest = next((p.name for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
+    if rest and variadic in left:
+        value = left[variadic]
+        bound.arguments[rest] = value if isinstance(value, tuple) else (value,)
     bound.apply_defaults()
     return function(*bound.args, **bound.kwargs)
 

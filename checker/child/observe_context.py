@@ -1,6 +1,8 @@
 """In the child: exercises 10 to 12, the context managers and the concurrent queries."""
 
 import asyncio
+import contextlib
+import functools
 import inspect
 import sqlite3
 from pathlib import Path
@@ -8,8 +10,7 @@ from pathlib import Path
 from checker.child.observe import Observer, call, find, finish
 
 ALL = "SELECT * FROM users"
-OLDER = "SELECT * FROM users WHERE age > ?"
-DATABASE = r"^db|database|file|path|conn|name"
+DATABASE = r"^db|database|file|path|conn|(?<!user)(?<!user_)name"
 QUERY = r"quer|sql|statement"
 MYSQL = {"host": "localhost", "user": "root", "port": 3306}
 PARAMETERS = r"param|arg|value|age|condition|thresh"
@@ -22,20 +23,26 @@ def connection(observer: Observer, file: Path) -> None:
         "DatabaseConnection",
         r"\w*(database|db)\w*conn\w*",
         r"\w*conn\w*",
-        kind=_class(module),
+        kind=_manager(module),
     )
     if manager is None:
         return
-    kept = {}
     # Some answers take the query here, too, and return the rows.
     values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
-    with observer.step("rows") as fact, call(manager, values, _other) as given:
+    kept = {}
+
+    def rows(given):
         kept["given"] = given
-        fact["value"] = given if isinstance(given, list | tuple) else _query(given, ALL)
+        return given if isinstance(given, list | tuple) else _query(given, ALL).fetchall()
+
+    _block(observer, "rows", lambda: call(manager, values, _other, PARAMETERS), rows)
     with observer.step("after") as fact:
-        fact["usable"] = _still_works(kept.pop("given"))
-    with observer.step("failing"), call(manager, values, _other):
-        raise observer.fault(LookupError("raised inside"))
+        fact["usable"] = _still_works(kept.pop("given", None))
+
+    def half(given):
+        return given if isinstance(given, list | tuple) else _query(given, ALL).fetchone()
+
+    _block(observer, "failing", lambda: call(manager, values, _other, PARAMETERS), half, fails=True)
 
 
 def query(observer: Observer, file: Path) -> None:
@@ -46,39 +53,59 @@ def query(observer: Observer, file: Path) -> None:
         r"execute_?query\w*",
         r"\w*query\w*",
         r"\w*exec\w*",
-        kind=_class(module),
+        kind=_manager(module),
     )
     if manager is None:
         return
+    form, mark = _form(observer, module, manager)
 
-    bare = _wants_bare_value(observer, manager)
+    def enter(where: str, value):
+        return lambda: form(f"SELECT * FROM {where} {mark}", value)
 
-    def rows(sql: str, value):
-        with _execute(manager, sql, value if bare else (value,)) as given:
-            return _rows(given)
-
-    with observer.step("older than 25") as fact:
-        fact["value"] = rows(OLDER, 25)
-    with observer.step("older than 40") as fact:
-        fact["value"] = rows(OLDER, 40)
-    with observer.step("quote") as fact:
-        fact["value"] = rows("SELECT * FROM users WHERE name = ?", "Siobhán O'Brien")
-    with observer.step("failing") as fact, _execute(manager, OLDER, 25 if bare else (25,)) as given:
-        _rows(given)
-        raise observer.fault(LookupError("raised inside"))
-    with observer.step("bad query") as fact:
-        fact["value"] = rows("SELECT * FROM nowhere WHERE age > ?", 25)
+    for name, where, value in (
+        ("older than 25", "users WHERE age >", 25),
+        ("older than 40", "users WHERE age >", 40),
+        ("quote", "users WHERE name =", "Siobhán O'Brien"),
+    ):
+        _block(observer, name, enter(where, value), _rows)
+    half = functools.partial(_rows, fetch="fetchone")
+    _block(observer, "failing", enter("users WHERE age >", 25), half, fails=True)
+    _block(observer, "bad query", enter("nowhere WHERE age >", 25), _rows)
 
 
-def _wants_bare_value(observer: Observer, manager) -> bool:
-    """Whether the class takes 25 where others take (25,)."""
-    takes = {}
-    for form, value in (("tuple", (25,)), ("bare", 25)):
-        with observer.step(f"form {form}"):
-            with _execute(manager, OLDER, value) as given:
-                _rows(given)
-            takes[form] = True
-    return "tuple" not in takes and "bare" in takes
+def _block(observer: Observer, name: str, enter, read, *, fails: bool = False) -> None:
+    """Run a with block that reads rows, and fails at its end if `fails`."""
+    with observer.step(name) as fact, enter() as given:
+        fact["entered"], fact["gives"] = 1, type(given).__name__
+        if given is not None:
+            fact["value"] = read(given)
+        if fails:
+            raise observer.fault(LookupError("raised inside"))
+    observer.mark(f"{name} done")
+
+
+def _form(observer: Observer, module, manager):
+    """How to call this answer's class, found by trying, and its placeholder for a value."""
+    own = find(module, "DatabaseConnection", kind=_manager(module))
+    databases = [lambda: "users.db"]
+    if any("conn" in name.lower() for name in inspect.signature(manager).parameters):
+        # A connection, or what exercise 10 asks for.
+        databases = [lambda: sqlite3.connect("users.db"), lambda: own("users.db"), lambda: own]
+    forms = [
+        (lambda sql, value, wrap=wrap, database=database: call(
+            manager, {QUERY: sql, DATABASE: database(), PARAMETERS: wrap(value)}, _other, PARAMETERS
+        ), mark)
+        for mark in ("?", "%s")
+        for database in databases
+        for wrap in (lambda value: (value,), lambda value: value)
+    ]  # fmt: skip
+    for number, (form, mark) in enumerate(forms):
+        if mark == "%s" and observer.watch.connections:  # it uses SQLite
+            break
+        with observer.step(f"form {number}"), form(f"{ALL} WHERE age > {mark}", 25) as given:
+            _rows(given)
+            return form, mark
+    return forms[0]
 
 
 def concurrent(observer: Observer, file: Path) -> None:
@@ -90,27 +117,21 @@ def concurrent(observer: Observer, file: Path) -> None:
         module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async
     )
     both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*")
+    functions = {"users": everybody, "older": older, "both": both}
+    functions = {name: function for name, function in functions.items() if function}
     with observer.step("functions") as fact:
-        fact["found"] = [
-            name
-            for name, function in (("users", everybody), ("older", older), ("both", both))
-            if function
-        ]
-    for name, function in (("users", everybody), ("older", older)):
-        if function is not None:
-            with observer.step(name) as fact:
-                fact["value"] = _run(function)
+        fact["found"] = list(functions)
+    for name, function in functions.items():
+        with observer.step(name) as fact:
+            fact["value"] = _run(function)
     if both is not None:
-        with observer.step("both") as fact:
-            fact["value"] = _run(both)
         _overlap(observer, module, everybody, older, both)
-    if everybody is not None:
-        broken = observer.watch.real_connect()
+    with contextlib.closing(observer.watch.real_connect()) as broken:
         broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
         broken.commit()
-        broken.close()
-        with observer.step("fault") as fact:
-            fact["value"] = _run(everybody)
+    for name, function in functions.items():
+        with observer.step(f"{name} without table") as fact:
+            fact["value"] = _run(function)
 
 
 def _run(function):
@@ -166,14 +187,8 @@ def _other(name: str):
     return MYSQL.get(name.lower(), "checked")
 
 
-def _execute(manager, sql: str, parameters):
-    database = "users.db"
-    if any("conn" in name.lower() for name in inspect.signature(manager).parameters):
-        database = sqlite3.connect("users.db")
-    return call(manager, {QUERY: sql, DATABASE: database, PARAMETERS: parameters}, _other)
-
-
-def _class(module):
+def _manager(module):
+    """Whether a value is a class of this module, or a function of it that gives a context manager."""
     return lambda value: callable(value) and getattr(value, "__module__", "") == module.__name__
 
 
@@ -187,38 +202,56 @@ def _kind(given) -> str:
     return "cursor" if hasattr(given, "fetchall") and hasattr(given, "execute") else "other"
 
 
-def _query(given, sql: str, parameters: tuple = ()):
-    """Run the query on a connection, a cursor, or an object that holds one of them."""
+def _query(given, sql: str):
+    """Run the query on a connection, a cursor, or an object that holds one; return a cursor."""
     if _kind(given) == "connection":
         given = given.cursor()
     elif _kind(given) == "other":
-        for name in ("cursor", "conn", "connection", "db", "_conn", "_connection", "_cursor"):
-            inner = getattr(given, name, None)
-            if inner is not None and _kind(inner) != "other":
-                return _query(inner, sql, parameters)
+        for inner in _inside(given, "cursor", "conn", "connection", "db"):
+            if _kind(inner) != "other":
+                return _query(inner, sql)
         for name in ("execute", "query", "execute_query", "fetch_all", "run"):
             if callable(getattr(given, name, None)):
-                result = getattr(given, name)(sql, *([parameters] if parameters else []))
-                return result.fetchall() if hasattr(result, "fetchall") else finish(result)
-    given.execute(sql, parameters)
-    return given.fetchall()
+                result = getattr(given, name)(sql)
+                return result if hasattr(result, "fetchall") else _Fetched(finish(result))
+    given.execute(sql)
+    return given
 
 
-def _rows(given):
-    """The rows that ExecuteQuery gave, as a list, a cursor, or an object that holds them."""
+class _Fetched:
+    """Rows that were fetched already, in the shape of a cursor."""
+
+    def __init__(self, rows):
+        self._rows = rows
+
+    def fetchall(self):
+        return self._rows
+
+    def fetchone(self):
+        return self._rows
+
+
+def _rows(given, fetch: str = "fetchall"):
+    """The rows that ExecuteQuery gave, as a list, a cursor, or an object that holds one of them."""
     if isinstance(given, list | tuple):
         return given
-    if hasattr(given, "fetchall"):
-        return given.fetchall()
+    if hasattr(given, fetch):
+        return getattr(given, fetch)()
     if hasattr(given, "__iter__"):
         return list(given)
-    for name in ("results", "result", "rows", "data", "_results", "_rows"):
-        if getattr(given, name, None) is not None and not callable(getattr(given, name)):
-            return getattr(given, name)
+    for inner in _inside(given, "results", "result", "rows", "data", "cursor"):
+        if isinstance(inner, list | tuple) or hasattr(inner, fetch):
+            return _rows(inner, fetch)
     return given  # no rows: the query has not been run
 
 
-def _still_works(given) -> bool | None:
+def _inside(given, *names: str) -> list:
+    """The attributes of these names, with and without an underscore, that are no methods."""
+    values = [getattr(given, prefix + name, None) for prefix in ("", "_") for name in names]
+    return [v for v in values if v is not None and not inspect.isroutine(v)]
+
+
+def _still_works(given) -> bool:
     """Whether a query still works after the block."""
     try:
         _query(given, "SELECT 1")
