@@ -180,10 +180,14 @@ class Judge:
             return False
         told = (error["type"], error["message"], str(error.get("place")))
         if self._told.setdefault(told, name) == name:
-            said, exits = f"{what} raised {describe(error)}", "SystemExit" in error["bases"]
-            place = self.place_of(error)
-            self._record(name, False, said, place, hint_for(error), crashed=True, exits=exits)
+            exits = "SystemExit" in error["bases"]
+            said = f"{what} raised {describe(error)}"
+            self.fail_at(name, error, said, crashed=True, exits=exits)
         return True
+
+    def fail_at(self, name: str, error: dict, said: str, **more) -> None:
+        """Fail the check at the line of an error that the answer raised, with that error's hint."""
+        self._record(name, False, said, self.place_of(error), hint_for(error), **more)
 
     def came_out(self, step: str, expected: str = "") -> bool:
         """Whether the caller of a step got the probe's own error, as it is or as the cause of another.

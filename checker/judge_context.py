@@ -2,7 +2,7 @@
 
 import re
 
-from checker.judge import Judge, unclosed
+from checker.judge import Judge, describe, unclosed
 from checker.rows import compare_rows, count
 
 NO_TABLE = r"no such table|doesn't exist"
@@ -61,10 +61,14 @@ def _closed(judge: Judge, check: str, step: str, what: str, method: str) -> None
     """Check that a block closed its connections: SQLite's, or those to the MySQL server."""
     line = judge.source.line_of(method)
     judge.judge_closed(check, step, what, line)
-    now, before = judge.evidence(f"{step} done", "open"), judge.evidence("imported", "open")
+    now, before = (judge.evidence(f"{step} {when}", "open") for when in ("done", "begins"))
     if now is not None and now > (before or 0):
         said = f"{what} opens a connection to the server that your code never closes"
-        judge.check(check, False, said, line)
+        error = judge.error(step)
+        if error and error["message"] != "raised inside":
+            judge.fail_at(check, error, f"{said}, since your code raised {describe(error)}")
+        else:
+            judge.check(check, False, said, line)
 
 
 def judge_concurrent(judge: Judge) -> bool:

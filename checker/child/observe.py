@@ -242,10 +242,9 @@ def call(
     fitting = {p: [v for v in values if re.search(v, p.name, re.IGNORECASE)] for p in named}
     for parameter in sorted(named, key=lambda p: len(fitting[p])):  # the unmistakable names first
         pattern = next((v for v in fitting[parameter] if v in left), None)
-        required = parameter.default is parameter.empty
-        if pattern is not None and (required or not callable(parameter.default)):
+        if pattern is not None and not has_callable(parameter):
             bound.arguments[parameter.name] = left.pop(pattern)
-        elif otherwise and required:
+        elif otherwise and parameter.default is parameter.empty:
             bound.arguments[parameter.name] = otherwise(parameter.name)
     rest = next((p.name for p in parameters.values() if p.kind is p.VAR_POSITIONAL), None)
     if rest and variadic in left:
@@ -253,6 +252,11 @@ def call(
         bound.arguments[rest] = value if isinstance(value, tuple) else (value,)
     bound.apply_defaults()
     return function(*bound.args, **bound.kwargs)
+
+
+def has_callable(parameter: inspect.Parameter) -> bool:
+    """Whether the parameter's default is a function or class, which no value of ours replaces."""
+    return parameter.default is not parameter.empty and callable(parameter.default)
 
 
 def finish(result, limit: int = MAX_ITEMS):

@@ -4,10 +4,9 @@ import asyncio
 import contextlib
 import functools
 import inspect
-import sqlite3
 from pathlib import Path
 
-from checker.child.observe import Observer, call, find, finish
+from checker.child.observe import Observer, call, find, finish, has_callable
 
 ALL = "SELECT * FROM users"
 DATABASE = r"^db|database|file|path|conn|(?<!user)(?<!user_)name"
@@ -75,6 +74,7 @@ def query(observer: Observer, file: Path) -> None:
 
 def _block(observer: Observer, name: str, enter, read, *, fails: bool = False) -> None:
     """Run a with block that reads rows, and fails at its end if `fails`."""
+    observer.mark(f"{name} begins")
     with observer.step(name) as fact, enter() as given:
         fact["entered"], fact["gives"] = 1, type(given).__name__
         if given is not None:
@@ -88,9 +88,10 @@ def _form(observer: Observer, module, manager):
     """How to call this answer's class, found by trying, and its placeholder for a value."""
     own = find(module, "DatabaseConnection", kind=_manager(module))
     databases = [lambda: "users.db"]
-    if any("conn" in name.lower() for name in inspect.signature(manager).parameters):
-        # A connection, or what exercise 10 asks for.
-        databases = [lambda: sqlite3.connect("users.db"), lambda: own("users.db"), lambda: own]
+    parameters = inspect.signature(manager).parameters.values()
+    if any("conn" in p.name.lower() and not has_callable(p) for p in parameters):
+        # What exercise 10 asks for, or a connection, which is then ours to close.
+        databases = [lambda: own("users.db"), lambda: own, observer.watch.real_connect]
     forms = [
         (lambda sql, value, wrap=wrap, database=database: call(
             manager, {QUERY: sql, DATABASE: database(), PARAMETERS: wrap(value)}, _other, PARAMETERS

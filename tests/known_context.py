@@ -1,0 +1,175 @@
+"""Answers to exercises 10 to 12: the checks that each fails, and what must be said of it."""
+
+from typing import NamedTuple
+
+from checker.judge import CRASH, PASS, WRONG
+
+
+class Case(NamedTuple):
+    name: str
+    exercise: str
+    text: str
+    verdict: str = PASS
+    checks: tuple[str, ...] = ()  # the checks that fail
+    said: str = ""  # what the first of them says
+    line: int = 0  # and where
+
+
+CONNECTION = """import sqlite3
+
+class DatabaseConnection:
+    def __init__(self, db_name):
+        self.db_name = db_name
+
+    def __enter__(self):
+        self.conn = sqlite3.connect(self.db_name)
+        return self.conn
+
+    def __exit__(self, kind, error, trace):
+        self.conn.close()
+"""
+QUERY = """import sqlite3
+
+class ExecuteQuery:
+    def __init__(self, query, params=()):
+        self.query, self.params = query, params
+
+    def __enter__(self):
+        self.conn = sqlite3.connect("users.db")
+        self.cursor = self.conn.cursor()
+        self.cursor.execute(self.query, self.params)
+        return self.cursor.fetchall()
+
+    def __exit__(self, kind, error, trace):
+        self.conn.close()
+"""
+MYSQL_QUERY = (
+    QUERY.replace("import sqlite3", "import mysql.connector")
+    .replace('sqlite3.connect("users.db")', 'mysql.connector.connect(database="ALX_prodev")')
+    .replace("        return self.cursor.fetchall()", "        return self")
+)
+MYSQL_CONNECTION = CONNECTION.replace("import sqlite3", "import mysql.connector").replace(
+    "sqlite3.connect(self.db_name)", "mysql.connector.connect(database=self.db_name)"
+)
+CONCURRENT = """import asyncio
+import aiosqlite
+
+async def async_fetch_users():
+    async with aiosqlite.connect("users.db") as db:
+        async with db.execute("SELECT * FROM users") as cursor:
+            return await cursor.fetchall()
+
+async def async_fetch_older_users():
+    async with aiosqlite.connect("users.db") as db:
+        async with db.execute("SELECT * FROM users WHERE age > 40") as cursor:
+            return await cursor.fetchall()
+
+async def fetch_concurrently():
+    return await asyncio.gather(async_fetch_users(), async_fetch_older_users())
+"""
+IN_THREADS = """import asyncio
+import sqlite3
+
+def fetch(sql):
+    conn = sqlite3.connect("users.db")
+    try:
+        return conn.execute(sql).fetchall()
+    finally:
+        conn.close()
+
+async def async_fetch_users():
+    return await asyncio.to_thread(fetch, "SELECT * FROM users")
+
+async def async_fetch_older_users():
+    return await asyncio.to_thread(fetch, "SELECT * FROM users WHERE age > 40")
+
+async def fetch_concurrently():
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(f()) for f in (async_fetch_users, async_fetch_older_users)]
+    return [task.result() for task in tasks]
+"""
+
+
+def changed(text: str, old: str, new: str) -> str:
+    assert old in text, old
+    return text.replace(old, new)
+
+
+CASES = [
+    Case("a wrapper around the connection's own cursor", "10",
+         changed(CONNECTION, "return self.conn\n", "return self.conn.cursor()\n")),
+    Case("a generator function", "10", """import contextlib
+import sqlite3
+
+@contextlib.contextmanager
+def DatabaseConnection(path="users.db"):
+    connection = sqlite3.connect(path)
+    try:
+        yield connection
+    finally:
+        connection.close()
+"""),
+    Case("enter returns nothing", "10", changed(CONNECTION, "return self.conn\n", "pass\n"),
+         WRONG, ("rows",), "sets x to None", 7),
+    Case("close is left out on error", "10",
+         changed(CONNECTION, "self.conn.close()", "if error is None:\n            self.conn.close()"),
+         WRONG, ("closed on error",), "a block that fails opens 1 connection that your code never closes", 11),
+    Case("exit returns True", "10",
+         changed(CONNECTION, "self.conn.close()", "self.conn.close()\n        return True"),
+         WRONG, ("raises",), "the caller got no error", 13),
+    Case("exit raises another error", "10",
+         changed(CONNECTION, "self.conn.close()", "self.conn.close()\n        if error: raise KeyError('own') from None"),
+         CRASH, ("raises",), "the block raised KeyError: 'own'", 13),
+    Case("exit raises an error from the block's", "10",
+         changed(CONNECTION, "self.conn.close()", "self.conn.close()\n        if error: raise KeyError('own') from error")),
+    Case("MySQL", "10", MYSQL_CONNECTION),
+    Case("MySQL, never closed", "10", changed(MYSQL_CONNECTION, "self.conn.close()", "pass"),
+         WRONG, ("closed", "closed on error"), "the connection still works after the block", 11),
+    Case("MySQL, commit before half-read rows are gone", "10",
+         changed(MYSQL_CONNECTION, "self.conn.close()", "self.conn.commit()\n        self.conn.close()"),
+         WRONG, ("closed on error",), "never closes, since your code raised InternalError: Unread", 12),
+    Case("parameters called sql_args", "11", changed(changed(QUERY, "query, params=()", "sql, sql_args=()"),
+         "query, params\n", "sql, sql_args\n")),
+    Case("parameters as *values", "11", changed(changed(QUERY, "query, params=()", "query, *values"),
+         "query, params\n", "query, values\n")),
+    Case("a connection class as a default", "11",
+         changed(changed(QUERY, "params=()", "params=(), connection_class=sqlite3.connect"),
+                 'sqlite3.connect("users.db")', 'connection_class("users.db")')
+         .replace("self.params = query, params", "self.params, self.open = query, params, connection_class")
+         .replace("= connection_class(", "= self.open(")),
+    Case("an own DatabaseConnection as a parameter", "11",
+         CONNECTION + changed(QUERY, "query, params=()", "connection, query, params=()")
+         .replace("import sqlite3\n", "")
+         .replace("self.params = query, params", "self.params, self.manager = query, params, connection")
+         .replace('sqlite3.connect("users.db")', "self.manager.__enter__()")
+         .replace("self.conn.close()", "self.manager.__exit__(kind, error, trace)")),
+    Case("MySQL's placeholder, rows in .cursor", "11", MYSQL_QUERY),
+    Case("MySQL, never closed", "11", changed(MYSQL_QUERY, "self.conn.close()", "pass"),
+         WRONG, ("closed", "closed on error"), "connection to the server that your code never closes"),
+    Case("enter hides a query's error and prints it", "11",
+         changed(QUERY, "        self.cursor.execute(self.query, self.params)\n        return self.cursor.fetchall()",
+                 "        try:\n            return self.cursor.execute(self.query, self.params).fetchall()\n"
+                 "        except sqlite3.Error as error:\n            print('Query failed:', error)\n            return []"),
+         WRONG, ("bad query",), "it printed: Query failed: no such table: nowhere", 12),
+    Case("another error than the query's", "11",
+         changed(QUERY, "        self.cursor.execute", "        if 'nowhere' in self.query: raise TypeError('own')\n        self.cursor.execute"),
+         CRASH, ("bad query",), "raised TypeError: own", 10),
+    Case("an import that fails after two right functions", "12",
+         changed(CONCURRENT, "async def fetch_concurrently", "raise ValueError('half way')\n\nasync def fetch_concurrently"),
+         CRASH, (), "importing the file raised ValueError: half way", 14),
+    Case("an import that fails beside a mistake", "12",
+         changed(CONCURRENT, "age > 40", "age >= 40") + "\nprint(asyncio.run(fetch_concurrently())[2])\n",
+         CRASH, ("older users", "both"), "importing the file raised IndexError", 17),
+    Case("sqlite3 in threads", "12", IN_THREADS),
+    Case("gather returns the errors", "12",
+         changed(CONCURRENT, "async_fetch_older_users())", "async_fetch_older_users(), return_exceptions=True)")),
+    Case("only one function hides its error", "12",
+         CONCURRENT.replace("async def async_fetch_older_users():\n", "async def async_fetch_older_users():\n  try:\n")
+         .replace("\nasync def fetch_concurrently", "  except aiosqlite.Error:\n    return []\n\nasync def fetch_concurrently"),
+         WRONG, ("errors",), "async_fetch_older_users() on a missing table failed, but the caller got no error", 14),
+    Case("fetch_concurrently hides the error", "12",
+         changed(CONCURRENT, "    return await asyncio.gather(async_fetch_users(), async_fetch_older_users())",
+                 "    try:\n        return await asyncio.gather(async_fetch_users(), async_fetch_older_users())\n"
+                 "    except Exception as error:\n        print('Error:', error)"),
+         WRONG, ("errors",), "it printed: Error: no such table", 17),
+]  # fmt: skip
