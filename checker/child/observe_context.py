@@ -6,6 +6,7 @@ import sqlite3
 from pathlib import Path
 
 from checker.child.observe import Observer, call, find, finish
+from checker.child.wanted import NAMES
 
 ALL = "SELECT * FROM users"
 OLDER = "SELECT * FROM users WHERE age > ?"
@@ -17,13 +18,7 @@ PARAMETERS = r"param|arg|value|age|condition|thresh"
 
 def connection(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(
-        module,
-        "DatabaseConnection",
-        r"\w*(database|db)\w*conn\w*",
-        r"\w*conn\w*",
-        kind=_class(module),
-    )
+    manager = find(module, *NAMES["10"]["DatabaseConnection"], kind=_class(module))
     if manager is None:
         return
     kept = {}
@@ -40,14 +35,7 @@ def connection(observer: Observer, file: Path) -> None:
 
 def query(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(
-        module,
-        "ExecuteQuery",
-        r"execute_?query\w*",
-        r"\w*query\w*",
-        r"\w*exec\w*",
-        kind=_class(module),
-    )
+    manager = find(module, *NAMES["11"]["ExecuteQuery"], kind=_class(module))
     if manager is None:
         return
 
@@ -83,13 +71,10 @@ def _wants_bare_value(observer: Observer, manager) -> bool:
 
 def concurrent(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    everybody = find(
-        module, "async_fetch_users", r"\w*fetch(?!\w*(older|concurrent))\w*users?\w*", kind=_async
-    )
-    older = find(
-        module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async
-    )
-    both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*")
+    names = NAMES["12"]
+    everybody = find(module, *names["async_fetch_users"], kind=_async)
+    older = find(module, *names["async_fetch_older_users"], kind=_async)
+    both = find(module, *names["fetch_concurrently"])
     with observer.step("functions") as fact:
         fact["found"] = [
             name
