@@ -2,9 +2,15 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+MODULE_WITH_DIGIT = re.compile(r"\s*(from|import)\s+[\w.]*?(\b\d|\w-)")
+DIGIT_HINT = (
+    "A module whose name begins with a digit or contains a hyphen cannot be imported by `import`. "
+    "Which function of importlib takes the name as text?"
+)
 SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", re.IGNORECASE)
 
 
@@ -21,6 +27,33 @@ class Source:
     def is_empty(self) -> bool:
         body = [node for node in self.tree.body if not _is_docstring(node)]
         return self.error is None and not body
+
+    def syntax_hint(self) -> str:
+        lines = [*self.text.splitlines(), ""]
+        if MODULE_WITH_DIGIT.match(lines[(getattr(self.error, "lineno", 0) or 0) - 1]):
+            return DIGIT_HINT
+        return "Check this line and the one before: brackets, quotes, colons and indentation."
+
+    def names(self, imported: bool = True) -> set[str]:
+        """The functions and classes that the file defines at its top level, and names for such.
+
+        `imported` includes imports, except from the standard library, and assignments of a name, a
+        lambda, or a call with a name as its argument, such as `retry = decorate(function)`.
+        """
+        if self.error:
+            return set(re.findall(r"(?m)^(?:async\s+)?(?:def|class)\s+(\w+)", self.text))
+        found, nodes = set(), list(self.tree.body)
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+                continue
+            if imported and isinstance(node, ast.ImportFrom):
+                if (node.module or "").partition(".")[0] not in sys.stdlib_module_names:
+                    found |= {alias.asname or alias.name for alias in node.names}
+            elif imported and isinstance(node, ast.Assign) and _is_alias(node.value):
+                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            nodes += ast.iter_child_nodes(node)
+        return found
 
     def line_of(self, *names: str) -> int | None:
         """The line that defines the first of these functions or classes; names may be patterns."""
@@ -76,6 +109,12 @@ def secrets_in(text: str) -> Iterator[str]:
                 for constant in alternatives:
                     if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
                         yield constant.value
+
+
+def _is_alias(value: ast.expr) -> bool:
+    if isinstance(value, ast.Call):
+        return any(isinstance(argument, ast.Name) for argument in value.args)
+    return isinstance(value, ast.Name | ast.Attribute | ast.Lambda)
 
 
 def _is_docstring(node: ast.stmt) -> bool:

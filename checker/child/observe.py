@@ -139,7 +139,7 @@ class Observer:
         if isinstance(error, SyntaxError) and (error.filename or "").startswith(self._root):
             place = [os.path.relpath(error.filename, self._root), error.lineno]
         try:
-            message = str(error)[:MAX_TEXT]
+            message = str(error)[:MAX_TEXT].replace(self._root + os.sep, "")
         except Exception:
             message = ""
         return {
