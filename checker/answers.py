@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
 from checker.child.wanted import NAMES
@@ -48,29 +49,25 @@ class Answer:
         A file that has only a similar name, or is in an unexpected folder, counts only if it
         defines one of the names that the exercise asks for.
         """
-        paths = sorted(self._searched(), key=lambda path: (len(path.parts), path))
+        paths = self._searched()
         exact = [path for path in paths if path.name == exercise.file]
-        alike = [path for path in paths if _is_similar(path, exercise)]
-        folders = self._topic_folders
-        own = [folder for folder, topics in folders.items() if exercise.topic in topics]
-        for path in exact:
-            if path.parent in own:
-                return path
-        beside = [self.root] if folders else self._outer_folders
-        candidates = [path for path in alike if path.parent in own]
-        candidates += exact + [path for path in alike if path.parent in beside]
-        for path in candidates:
-            if defines(path, exercise):
-                return path
-        plain = [f for f in self._outer_folders if f not in folders]
-        return next((path for path in exact if path.parent in plain), None)
+        outer = [path for path in paths if self.root in (path.parent, path.parent.parent)]
+        alike = [path for path in outer if _is_similar(path, exercise)]
+        own = [path for path in outer if exercise.topic in _topic_of(path.parent)]
+        has_folders = any(_topic_of(path.parent) for path in outer)
+        near = [path for path in alike if path in own] + exact
+        near += [path for path in alike if path.parent == self.root or not has_folders]
+        return next(chain(
+            (path for path in exact if path in own),
+            (path for path in near if defines(path, exercise)),
+            (path for path in exact if path in outer and not _topic_of(path.parent)),
+        ), None)  # fmt: skip
 
     def why_missing(self, exercise: Exercise) -> str:
         """Say which file was looked for, and what the file of the nearest name lacks."""
-        said = f"there is no file {exercise.file}"
-        named = {_plain(p): p for p in _files(self.folder or self.root) if _may_be(p, exercise)}
-        close = get_close_matches(_plain(Path(exercise.file)), named, cutoff=0.8)
-        near = [named[name] for name in close]
+        said, wanted = f"there is no file {exercise.file}", Path(exercise.file)
+        files = {_plain(p): p for p in _files(self.folder or self.root) if _may_be(p, exercise)}
+        near = [files[name] for name in get_close_matches(_plain(wanted), files, cutoff=0.8)]
         near += [path for path in self._searched() if _is_similar(path, exercise)]
         if not near:
             return said
@@ -81,24 +78,17 @@ class Answer:
 
     def note(self, exercise: Exercise) -> str:
         """Say where the file was found, if the answer has topic folders but it is elsewhere."""
-        file, folders = self.find(exercise), self._topic_folders
-        if file is None or not folders or exercise.topic in folders.get(file.parent, ()):
+        file = self.find(exercise)
+        if file is None or exercise.topic in _topic_of(file.parent):
             return ""
-        own = [folder.name for folder, topics in folders.items() if exercise.topic in topics]
         place = file.relative_to(self.root).as_posix()
-        return f"found as {place}, not in {own[0] if own else f'a folder for {exercise.topic}'}"
-
-    @cached_property
-    def _outer_folders(self) -> list[Path]:
-        return [self.root, *_subfolders(self.root)]
-
-    @cached_property
-    def _topic_folders(self) -> dict[Path, list[str]]:
-        return {folder: topics for folder in self._outer_folders if (topics := _topic_of(folder))}
+        has_folders = any(_topic_of(path.parent) for path in self._searched())
+        return f"found as {place}, not in a folder for {exercise.topic}" if has_folders else ""
 
     def _searched(self) -> list[Path]:
         inside = self.folder or self.root
-        return [p for p in self.sources if p.parent == self.root or inside in p.parents]
+        found = [p for p in self.sources if p.parent == self.root or inside in p.parents]
+        return sorted(found, key=lambda path: (len(path.parts), path))
 
     @cached_property
     def sources(self) -> dict[Path, str]:
@@ -144,10 +134,8 @@ class Answer:
     def declared_packages(self) -> set[str]:
         """The packages in the requirements files, in lower case, with underscores."""
         files = [*self.root.glob("*requirements*.txt"), *self.root.glob("*/*requirements*.txt")]
-        names = [
-            re.match(r"\s*([\w.-]*)", line)[1] for f in files for line in read_source(f).split("\n")
-        ]
-        return {name.lower().replace("-", "_") for name in names if name}
+        text = "\n".join(read_source(path) for path in files).lower().replace("-", "_")
+        return set(re.findall(r"(?m)^\s*(\w[\w.]*)", text))
 
 
 def defines(path: Path, exercise: Exercise) -> bool:
@@ -164,6 +152,8 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
     Raises FileNotFoundError if there is none.
     """
     path = path.resolve()
+    if path.is_file():
+        path = path.parent
     if not path.is_dir():
         raise FileNotFoundError(f"no such folder: {path}")
     if answer := _answer_at(path):

@@ -7,9 +7,9 @@ import warnings
 from pathlib import Path
 
 from checker import report as reports
-from checker.answers import Answer, find_answers
+from checker.answers import find_answers
 from checker.checks import explain
-from checker.exercises import EXERCISES, Exercise, chosen
+from checker.exercises import EXERCISES, chosen
 from checker.runner import SECONDS, Task, check, failures
 
 
@@ -20,18 +20,19 @@ def main(arguments: list[str] | None = None) -> int:
         return _explain(options.explain)
     try:
         exercises = chosen(options.only)
-        is_file = options.path.is_file()
-        answers, single = find_answers(options.path.parent if is_file else options.path)
-        if is_file:
-            exercises = _exercise_of(options.path, answers)
+        answers, single = find_answers(options.path)
+        if options.path.is_file():
+            exercises = [e for e in EXERCISES if answers[0].find(e) == options.path.resolve()]
+            if not exercises:
+                raise ValueError(f"no exercise has the file {options.path}")
+        elif single and not options.only:
+            exercises = [e for e in exercises if e.topic in answers[0].topics]
     except (FileNotFoundError, ValueError) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2
     warnings.simplefilter("ignore", SyntaxWarning)  # of the answers' code, which is parsed here
     # On SIGTERM, exit normally, which stops the servers and the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if single and not options.only and not is_file:
-        exercises = [e for e in exercises if e.topic in answers[0].topics]
     report = reports.Report()
     done, of = 0, len(answers) * len(exercises)
 
@@ -92,14 +93,6 @@ def _parser() -> argparse.ArgumentParser:
         help="how many exercises run at once (default: one per core)",
     )
     return parser
-
-
-def _exercise_of(file: Path, answers: list[Answer]) -> list[Exercise]:
-    path = file.parent.resolve() / file.name
-    found = [e for e in EXERCISES if len(answers) == 1 and answers[0].find(e) == path]
-    if not found:
-        raise ValueError(f"no exercise has the file {file}")
-    return found
 
 
 def _seconds(text: str) -> float:

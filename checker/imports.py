@@ -2,84 +2,59 @@
 
 import re
 import sys
-from typing import NamedTuple
 
 from checker.answers import Answer
 from checker.sandbox import Run
 from checker.sources import Source
 
 # A missing module is the answer's fault, except one of these or one that the answer declares.
-# The package to install, by its module.
-PACKAGES = {
-    name: name
-    for name in (
-        "aiomysql", "aiosqlite", "asyncmy", "asyncpg", "colorama", "django", "environs", "flask",
-        "httpx", "matplotlib", "numpy", "pandas", "peewee", "pydantic", "redis", "requests", "rich",
-        "sqlalchemy", "tabulate", "tqdm", "unidecode", "uuid6",
-    )
-} | {
-    "MySQLdb": "mysqlclient", "PIL": "Pillow", "bs4": "beautifulsoup4",
-    "dateutil": "python-dateutil", "decouple": "python-decouple", "dotenv": "python-dotenv",
-    "environ": "django-environ", "faker": "Faker", "mysql": "mysql-connector-python",
-    "psycopg": "psycopg[binary]", "psycopg2": "psycopg2-binary", "pymysql": "PyMySQL",
-    "yaml": "PyYAML",
+PACKAGES = {name: name for name in (
+    "aiomysql", "aiosqlite", "asyncmy", "asyncpg", "colorama", "django", "environs", "flask",
+    "matplotlib", "numpy", "pandas", "peewee", "pydantic", "requests", "rich", "sqlalchemy",
+    "tabulate", "tqdm", "unidecode", "uuid6",
+)} | {
+    "MySQLdb": "mysqlclient", "bs4": "beautifulsoup4", "dateutil": "python-dateutil",
+    "decouple": "python-decouple", "dotenv": "python-dotenv", "environ": "django-environ",
+    "faker": "Faker", "mysql": "mysql-connector-python", "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary", "pymysql": "PyMySQL", "yaml": "PyYAML",
 }  # fmt: skip
 CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from '([\w.-]+)'")
 
 
-class MissingPackage(NamedTuple):
-    module: str
-    package: str
-    place: str  # where the answer imports it
-
-
-def missing_package(run: Run, answer: Answer) -> MissingPackage | None:
-    """The package that an import of the answer needs and this Python does not have."""
+def missing_package(run: Run, answer: Answer) -> tuple[str, dict] | None:
+    """A package that the answer imports and that is not installed, with the error."""
     for fact in run.facts.values():
         error = fact.get("error")
         if error and "ModuleNotFoundError" in error["bases"] and error["module"]:
             name = error["module"].partition(".")[0]
             package = PACKAGES.get(name, name)
-            declared = {
-                name.lower(),
-                package.lower().replace("-", "_"),
-            } & answer.declared_packages()
-            if name in sys.stdlib_module_names or _own(name, answer):
-                continue
-            if name in PACKAGES or declared:
-                return MissingPackage(name, package, _place(error))
+            known = name in PACKAGES or name.lower() in answer.declared_packages()
+            if known and name not in sys.stdlib_module_names and not _files(name, answer):
+                return package, error
     return None
 
 
 def explain_import(error: dict, answer: Answer) -> tuple[str, str]:
-    """What to add to an error of importing the answer's file, and a hint; "" where it says enough."""
-    name, place = error["module"], error.get("place")
+    """What to add to the message of an import's error, and a hint; "" where there is nothing."""
+    name, place, text = error["module"], error.get("place"), error["message"]
     if "SyntaxError" in error["bases"] and place:
-        return "", Source(answer.root / place[0]).syntax_hint()
-    if match := CANNOT_IMPORT.search(error["message"]):
-        wanted, module = match.groups()
-        if files := _own(module, answer):
-            return "", f"Does {' or '.join(files)} define {wanted}? Compare the spelling."
-    if "ModuleNotFoundError" not in error["bases"] or not name or "." in name:
-        return "", ""
-    if files := _own(name, answer):
+        path = answer.root / str(place[0])
+        return "", Source(path).syntax_hint() if path in answer.sources else ""
+    if (match := CANNOT_IMPORT.search(text)) and (files := _files(match[2], answer)):
+        return "", f"Does {' or '.join(files)} define {match[1]}? Compare the spelling."
+    is_missing = "ModuleNotFoundError" in error["bases"] and name and "." not in name
+    if is_missing and (files := _files(name, answer)):
         return f": {files[0]} is in another folder", (
-            "Python looks for a module in the folder of the file that runs. "
-            "What would it take for the two to be in one folder?"
+            "Python looks for a module in the folder of the file that you run."
         )
-    if name in sys.stdlib_module_names:
-        return "", ""
-    return f": the answer contains no {name}.py", (
-        "If the module is yours, hand in its file. If it is a package, name it in requirements.txt."
-    )
+    if is_missing and name not in sys.stdlib_module_names:
+        return f": the answer contains no {name}.py", (
+            "Is it a file of yours? Hand it in, too. Is it a package? Name it in requirements.txt."
+        )
+    return "", ""
 
 
-def _own(module: str, answer: Answer) -> list[str]:
+def _files(module: str, answer: Answer) -> list[str]:
     """The files of the answer that could be this module."""
-    paths = [p for p in answer.sources if module in (p.stem, p.parent.name)]
+    paths = [path for path in answer.sources if module in (path.stem, path.parent.name)]
     return [path.relative_to(answer.root).as_posix() for path in paths]
-
-
-def _place(error: dict) -> str:
-    place = error.get("place")
-    return f"{place[0]}:{place[1]}" if place else ""

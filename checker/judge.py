@@ -178,11 +178,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         )
         return verdict
     if missing:
-        verdict.verdict, verdict.place = NEEDS, missing.place or judge.file
-        verdict.said = (
-            f"imports {missing.module}: its package {missing.package} is not installed here"
-        )
-        verdict.hint = f"Not judged. Install {missing.package} for the Python that runs check.py."
+        package, error = missing
+        verdict.verdict, verdict.place = NEEDS, judge.place_of(error)
+        verdict.said = f"imports {error['module']}, but its package {package} is not installed here"
+        verdict.hint = f"Not judged. Install {package} for the Python that runs check.py."
         return verdict
     if run.no_server:
         verdict.verdict, verdict.said = (

@@ -7,18 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from checker.answers import Answer
-from checker.judge import (
-    CHECKER,
-    CRASH,
-    NEEDS,
-    NOT_JUDGED,
-    NOT_REACHED,
-    PASS,
-    SKIPPED,
-    VERDICTS,
-    WRONG,
-    Verdict,
-)
+from checker.judge import CRASH, NOT_JUDGED, NOT_REACHED, PASS, VERDICTS, WRONG, Verdict
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 WIDTH = 100
@@ -146,17 +135,14 @@ def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:
                 "right": _right(verdicts),
                 "of": len(verdicts),
                 "not_judged": sum(verdict.verdict in NOT_JUDGED for verdict in verdicts),
-                "exercises": [
-                    _exercise_data(verdict) | {"note": answer.note(verdict.exercise)}
-                    for verdict in verdicts
-                ],
+                "exercises": [_exercise_data(answer, verdict) for verdict in verdicts],
             }
             for answer, verdicts in all_verdicts
         ]
     }
 
 
-def _exercise_data(verdict: Verdict) -> dict:
+def _exercise_data(answer: Answer, verdict: Verdict) -> dict:
     return {
         "exercise": verdict.exercise.number,
         "title": verdict.exercise.title,
@@ -165,6 +151,7 @@ def _exercise_data(verdict: Verdict) -> dict:
         "said": verdict.said,
         "hint": verdict.hint,
         "place": verdict.place,
+        "note": answer.note(verdict.exercise),
         "seconds": round(verdict.seconds, 2),
         "checks": [
             {
@@ -186,10 +173,7 @@ def write_json(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> 
 
 
 def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
-    """Write a suite per answer and a case per exercise.
-
-    CHECKER is an error; SKIPPED and NEEDS-DEPENDENCY are skipped.
-    """
+    """Write a suite per answer and a case per exercise: not judged is skipped, CHECKER an error."""
     suites = ET.Element("testsuites")
     for answer, verdicts in all_verdicts:
         kinds = [_junit_kind(verdict) for verdict in verdicts]
@@ -214,8 +198,9 @@ def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) ->
 
 
 def _junit_kind(verdict: Verdict) -> str | None:
-    kinds = {PASS: None, SKIPPED: "skipped", NEEDS: "skipped", CHECKER: "error"}
-    return kinds.get(verdict.verdict, "failure")
+    if verdict.verdict in NOT_JUDGED:
+        return "error" if verdict.verdict == "CHECKER" else "skipped"
+    return None if verdict.verdict == PASS else "failure"
 
 
 def _printable(text: str) -> str:

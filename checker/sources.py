@@ -21,7 +21,7 @@ class Source:
         self.path, self.text, self.error = path, read_source(path), None
         try:
             self.tree = ast.parse(path.read_bytes(), filename=path.name)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
             self.tree, self.error = ast.Module([], []), error
 
     def is_empty(self) -> bool:
@@ -37,8 +37,8 @@ class Source:
     def names(self, imported: bool = True) -> set[str]:
         """The functions and classes that the file defines at its top level, and names for such.
 
-        `imported` includes imports, except from the standard library, and assignments of a name, a
-        lambda, or a call with a name as its argument, such as `retry = decorate(function)`.
+        `imported` includes imports, except from the standard library, and assignments such as
+        `retry = again` or `retry = decorate(function)`.
         """
         if self.error:
             return set(re.findall(r"(?m)^(?:async\s+)?(?:def|class)\s+(\w+)", self.text))
@@ -50,8 +50,10 @@ class Source:
             if imported and isinstance(node, ast.ImportFrom):
                 if (node.module or "").partition(".")[0] not in sys.stdlib_module_names:
                     found |= {alias.asname or alias.name for alias in node.names}
-            elif imported and isinstance(node, ast.Assign) and _is_alias(node.value):
-                found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            elif imported and isinstance(node, ast.Assign):
+                values = node.value.args if isinstance(node.value, ast.Call) else [node.value]
+                if any(isinstance(v, ast.Name | ast.Attribute | ast.Lambda) for v in values):
+                    found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
             nodes += ast.iter_child_nodes(node)
         return found
 
@@ -109,12 +111,6 @@ def secrets_in(text: str) -> Iterator[str]:
                 for constant in alternatives:
                     if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
                         yield constant.value
-
-
-def _is_alias(value: ast.expr) -> bool:
-    if isinstance(value, ast.Call):
-        return any(isinstance(argument, ast.Name) for argument in value.args)
-    return isinstance(value, ast.Name | ast.Attribute | ast.Lambda)
 
 
 def _is_docstring(node: ast.stmt) -> bool:
