@@ -162,8 +162,7 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
     for folder in _subfolders(path):
         inner = _first_answer(folder, depth=3)
         # A folder without any exercise counts as an answer in which every exercise is missing.
-        inner = replace(inner, topics=TOPICS) if inner else Answer(folder, "", frozenset())
-        found.append(replace(inner, name=folder.name))
+        found.append(replace(inner or Answer(folder, "", frozenset()), name=folder.name))
     if not any(answer.topics for answer in found):
         raise FileNotFoundError(
             f"no exercise in {path}: expected folders such as python-generators-0x00"

@@ -133,8 +133,9 @@ def test_every_exercise_has_wanted_names_that_its_known_answers_define():
     ("file", "text", "said"),
     [
         ("README.md", "", "there is no file 3-retry_on_failure.py"),
-        ("my-decorators/3-retry_on_failure.py.txt", "x", "there is my-decorators/3-retry_on_failure.py.txt"),
+        ("my-decorators/3-retry_on_failure.txt", "x", "there is my-decorators/3-retry_on_failure.txt"),
         (f"{DECORATORS}/3-retry.py", "x = 1", f"{DECORATORS}/3-retry.py defines no retry_on_failure"),
+        (f"{DECORATORS}/3-rety_on_failure.py", "x = 1", "rety_on_failure.py defines no retry_on_failure"),
         (f"{GENERATORS}/retry.py", "def retry(f): ...", f"there is {GENERATORS}/retry.py"),
     ],
 )  # fmt: skip
@@ -215,12 +216,13 @@ def test_missing_package_is_named_with_the_line_that_imports_it(line, said, tmp_
             "cannot import name 'get' from 'helper'",
             "helper.py define get?",
         ),
+        ("import decouple", f"{GENERATORS}/decouple.py is in another folder", "folder of the file"),
         ("import broken", "SyntaxError: invalid", "name begins with a digit"),
     ],
 )
 def test_module_that_cannot_be_imported_is_explained(line, said, hint, tmp_path):
     files = {"5": f"{line}\n{LOGS}", f"{GENERATORS}/seed.py": "x = 1\n",
-             f"{DECORATORS}/helper.py": "x = 1\n",
+             f"{GENERATORS}/decouple.py": "x = 1\n", f"{DECORATORS}/helper.py": "x = 1\n",
              f"{DECORATORS}/broken.py": "import 0-stream_users\n"}  # fmt: skip
     verdict = verdict_on("5", write(tmp_path / "a", files))
     assert verdict.verdict == judge.CRASH
@@ -252,3 +254,9 @@ def test_advice_shows_what_was_seen_and_where(capsys):
     shown = capsys.readouterr().out
     assert "     5 (a.py:1), 6 (b.py:2): Lost its name.\n     7 (c.py:3): Is lost.\n" in shown
     assert shown.count(f"Hint: {wraps.hint[:30]}") == 1
+
+
+def test_failed_import_is_not_repeated_as_advice(tmp_path, capsys):
+    write(tmp_path / "a", {"5": LOGS + "import db_utils\n"})
+    main([str(tmp_path / "a"), "--only", "5"])
+    assert capsys.readouterr().out.count("ModuleNotFoundError") == 1
