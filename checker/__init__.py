@@ -2,6 +2,7 @@
 
 cli.py            the command line
 answers.py        finds answers and their files; sources.py reads these without running them
+imports.py        why an import failed: a missing package, or a fault of the answer
 exercises.py      the thirteen exercises: number, title, files
 checks.py         every check: what it looks for, its hint, whether it is an error or advice
 runner.py         checks in parallel: for each exercise a child, evidence and a verdict

@@ -47,7 +47,8 @@ class Report:
                 if hint:
                     self._indented(f"Hint: {hint}", DIM)
         self._advice(verdicts)
-        self.line(f"  {_right(verdicts)} of {len(verdicts)} right{_not_judged(verdicts)}")
+        total = [f"  {_right(verdicts)} of {len(verdicts)} right", _not_judged(verdicts)]
+        self.line(", ".join(filter(None, total)))
 
     def _advice(self, verdicts: list[Verdict]) -> None:
         """Print each piece of advice once: what was seen where, then the hint that they share."""
@@ -81,7 +82,9 @@ class Report:
         for answer, verdicts in all_verdicts:
             cells = " ".join(self._cell(verdict) for verdict in verdicts)
             right = f"{_right(verdicts):2}/{len(verdicts)}"
-            self.line(f"{answer.name:{longest}}  {right}  {cells}{_not_judged(verdicts)}")
+            self.line(
+                f"{answer.name:{longest}}  {right}  {cells}  {_not_judged(verdicts)}".rstrip()
+            )
         self.line()
         totals = [v.verdict for _, verdicts in all_verdicts for v in verdicts]
         self.line("  ".join(f"{totals.count(v)} {v}" for v in VERDICTS if v in totals))
@@ -100,7 +103,7 @@ def _right(verdicts: list[Verdict]) -> int:
 
 def _not_judged(verdicts: list[Verdict]) -> str:
     number = sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
-    return f", {number} not judged" if number else ""
+    return f"{number} not judged" if number else ""
 
 
 def _sentence(text: str) -> str:

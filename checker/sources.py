@@ -29,8 +29,8 @@ class Source:
         return self.error is None and not body
 
     def syntax_hint(self) -> str:
-        lines = [*self.text.splitlines(), ""]
-        if MODULE_WITH_DIGIT.match(lines[(getattr(self.error, "lineno", 0) or 0) - 1]):
+        line = getattr(self.error, "lineno", 0) or 0
+        if any(map(MODULE_WITH_DIGIT.match, self.text.splitlines()[line - 1 : line])):
             return DIGIT_HINT
         return "Check this line and the one before: brackets, quotes, colons and indentation."
 
