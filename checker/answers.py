@@ -82,7 +82,8 @@ class Answer:
         if file is None or exercise.topic in _topic_of(file.parent):
             return ""
         place = file.relative_to(self.root).as_posix()
-        has_folders = any(_topic_of(path.parent) for path in self._searched())
+        folders = {path.parent for path in self._searched()} - {self.root}
+        has_folders = any(map(_topic_of, folders))
         return f"found as {place}, not in a folder for {exercise.topic}" if has_folders else ""
 
     def _searched(self) -> list[Path]:

@@ -90,6 +90,14 @@ def test_topic_folder_comes_before_other_folders(text, tmp_path):
     assert answer.note(BY_NUMBER["5"]) == ""
 
 
+def test_files_of_all_topics_in_one_folder_are_judged_without_a_note(tmp_path):
+    write(tmp_path / "my-generators", {"0-log_queries.py": LOGS, "0-stream_users.py": "x = 1"})
+    (answer,), _ = find_answers(tmp_path / "my-generators")
+    assert answer.topics == TOPICS
+    assert found(answer, "5") == "0-log_queries.py"
+    assert answer.note(BY_NUMBER["5"]) == ""
+
+
 def test_files_of_another_answer_beside_a_topic_folder_are_not_taken(tmp_path):
     write(tmp_path, {"seed.py": "x = 1", "ann-decorators/0-log_queries.py": LOGS,
                      "bob-decorators/1-with_db_connection.py": "x = 1"})  # fmt: skip
