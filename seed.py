@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """Create the table user_data and fill it from a CSV file; the base that all twelve exercises import.
 
+Task: write functions that connect, create the database and its table user_data, and load a CSV file.
+
     python seed.py [FILE.csv]
 
-It uses the server that DB_HOST or DB_SOCKET names, in the environment or in .env beside this file, or,
-if neither is set, a SQLite file. A second run adds nothing. The functions are in `seed_parts/`, whose
-`__init__.py` lists them.
+It uses the server that DB_HOST or DB_SOCKET names, in the environment or in .env beside this file, else
+a SQLite file. A second run adds nothing. `seed_parts/__init__.py` lists the functions.
 """
 
 import argparse

@@ -11,6 +11,8 @@ from checker.answers import find_answers
 from checker.checks import explain
 from checker.exercises import EXERCISES, chosen
 from checker.runner import SECONDS, Task, check, failures
+from checker.start import start
+from checker.watch import watch
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -18,6 +20,9 @@ def main(arguments: list[str] | None = None) -> int:
     options = _parser().parse_args(arguments)
     if options.explain is not None:
         return _explain(options.explain)
+    if options.start:
+        print(start(options.start))
+        return 0
     try:
         exercises = chosen(options.only)
         answers, single = find_answers(options.path)
@@ -34,6 +39,14 @@ def main(arguments: list[str] | None = None) -> int:
     # On SIGTERM, exit normally, which stops the servers and the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     report = reports.Report()
+    if options.watch:
+        if not single:
+            print("check.py: --watch is for one answer", file=sys.stderr)
+            return 2
+        try:
+            return watch(options.path, exercises, report, seconds=options.timeout)
+        except KeyboardInterrupt:
+            return 130
     done, of = 0, len(answers) * len(exercises)
 
     def progress(task, _verdict) -> None:
@@ -71,6 +84,14 @@ def _parser() -> argparse.ArgumentParser:
         "path", nargs="?", type=Path, default=Path(),
         help="one answer: a folder of topic folders (all thirteen exercises), one topic folder (its "
         "exercises), or one exercise's file; or a folder of answers",
+    )  # fmt: skip
+    parser.add_argument(
+        "--start", type=Path, metavar="FOLDER",
+        help="make a folder to work in, with a file for each exercise; nothing is overwritten",
+    )  # fmt: skip
+    parser.add_argument(
+        "--watch", action="store_true",
+        help="check an exercise again each time its file is saved, until all are right",
     )  # fmt: skip
     parser.add_argument(
         "--only", action="append", default=[], metavar="EXERCISE",

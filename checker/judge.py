@@ -27,6 +27,7 @@ ERROR_HINTS = (
     (r"'NoneType' object is not callable",
      "What does your decorator return, and what does its wrapper return?"),
     (r"'NoneType' object", "Which function returns None here, and on which path?"),
+    (r"^still to do$", "Put your own code in place of `raise NotImplementedError`."),
     (r"unexpected keyword argument|positional argument|multiple values for",
      "Compare the parameters in your `def` with the names and the order in the task."),
     (r"near \"%\"|Not all parameters were used|Incorrect number of bindings|number of parameters",
@@ -84,6 +85,10 @@ class Verdict:
     place: str = ""
     results: list[Result] = field(default_factory=list)
     seconds: float = 0.0
+
+    @property
+    def is_to_do(self) -> bool:
+        return self.verdict == MISSING and self.said.startswith("still to do")
 
     @property
     def counted(self) -> list[Result]:

@@ -7,7 +7,8 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from checker.answers import Answer
-from checker.judge import NOT_JUDGED, PASS, VERDICTS, WRONG, Verdict
+from checker.judge import MISSING, NOT_JUDGED, PASS, VERDICTS, WRONG, Verdict
+from checker.tasks import ROOT
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 WIDTH = 100
@@ -36,19 +37,47 @@ class Report:
         """Print one answer: each exercise with its problems, then each piece of advice once."""
         self.line(self.paint(answer.name, BOLD))
         for verdict in verdicts:
-            name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
-            said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
-            self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
-            if note := answer.note(verdict.exercise):
-                self._indented(_sentence(note), DIM)
-            for text, place, hint in _problems(verdict):
-                where = f"{place}: " if place else ""
-                self._indented(f"{where}{_sentence(text)}")
-                if hint:
-                    self._indented(f"Hint: {hint}", DIM)
+            self._exercise(answer, verdict, _problems(verdict))
         self._advice(verdicts)
         total = [f"  {_right(verdicts)} of {len(verdicts)} right", _not_judged(verdicts)]
         self.line(", ".join(filter(None, total)))
+
+    def _exercise(self, answer: Answer, verdict: Verdict, problems: list[tuple]) -> None:
+        name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
+        said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
+        if verdict.is_to_do:
+            problems = []
+            said += f" {verdict.said}"
+        self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
+        if note := answer.note(verdict.exercise):
+            self._indented(_sentence(note), DIM)
+        for text, place, hint in problems:
+            where = f"{place}: " if place else ""
+            self._indented(f"{where}{_sentence(text)}")
+            if hint:
+                self._indented(f"Hint: {hint}", DIM)
+
+    def watched(self, answer: Answer, checked: list[Verdict], verdicts: list[Verdict]) -> None:
+        """Print what was just checked, with its first problem, and the state of all exercises."""
+        if self.is_terminal:
+            self.line("\x1b[2J\x1b[H")  # clear the screen
+        for verdict in checked:
+            self._exercise(answer, verdict, _problems(verdict)[:1])
+            if passed := [result.check.name for result in verdict.counted if result.passed]:
+                self._indented(f"Passed: {', '.join(passed)}")
+        marks = {PASS: "#", MISSING: "."}
+        cells = (self.paint(marks.get(v.verdict, "x"), _colour(v)) for v in verdicts)
+        self.line(f"  [{''.join(cells)}] {_right(verdicts)} of {len(verdicts)} right")
+        self.line()
+        self.stream.flush()
+
+    def finished(self, answer: Answer, verdicts: list[Verdict]) -> None:
+        """Print what may still be better when all exercises are right."""
+        self._advice(verdicts)
+        self.line(
+            f"All are right. To compare: the scripts in {ROOT}, and what they do better than the"
+        )
+        self.line(f"usual answers: {ROOT / 'docs' / 'mistakes.md'}")
 
     def _advice(self, verdicts: list[Verdict]) -> None:
         """Print each piece of advice once: what was seen where, then the hint that they share."""

@@ -4,6 +4,7 @@ import contextlib
 import os
 import queue
 import re
+import shutil
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -22,8 +23,9 @@ from checker import (
     users,
 )
 from checker.answers import Answer
+from checker.child.wanted import NAMES
 from checker.evidence import Evidence
-from checker.exercises import Exercise
+from checker.exercises import EXERCISES, Exercise
 from checker.judge import CHECKER, MISSING, PASS, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
 from checker.proxy import CountingProxy
 from checker.sources import Source, read_source
@@ -40,33 +42,46 @@ class Task:
     exercise: Exercise
 
 
+class Servers:
+    """Private servers, each used for one exercise at a time; `reason` says why there are none."""
+
+    def __init__(self, servers: list[databases.Database], reason: str = ""):
+        self.reason, self.free = reason, queue.Queue()
+        for server in servers:
+            self.free.put(server)
+
+
+@contextlib.contextmanager
+def started_servers(count: int) -> Iterator[Servers]:
+    """Run private servers. Enter it in the main thread."""
+    reason = databases.why_no_server() if count else ""
+    with contextlib.ExitStack() as stack:
+        servers = []
+        try:
+            servers = stack.enter_context(databases.servers(0 if reason else count))
+        except (OSError, RuntimeError) as error:
+            reason = f"the private server does not start: {str(error).strip()[-300:]}"
+        yield Servers(servers, reason or "")
+
+
 def check(
     tasks: list[Task],
     *,
     seconds: float = SECONDS,
     jobs: int | None = None,
     progress: Callable[[Task, Verdict], None] = lambda *_: None,
+    servers: Servers | None = None,
 ) -> list[Verdict]:
     """Check answers to exercises in parallel; return the verdicts in the order of the tasks.
 
-    `seconds` is the time limit of one exercise, `jobs` how many run at once. Call it in the main thread.
+    `seconds` is the time limit of one exercise, `jobs` how many run at once. Call it in the main
+    thread. Without `servers` it starts as many as are of use, and stops them.
     """
     jobs = jobs or os.cpu_count() or 1
-    wanted = sum(_wants_server(task) for task in tasks)
-    reason = databases.why_no_server() if wanted else None
-    count = 0 if reason else min(jobs, MAX_SERVERS, (wanted + 4) // 5)
+    count = 0 if servers else min(jobs, MAX_SERVERS, (sum(map(wants_server, tasks)) + 4) // 5)
     sandbox.stopping.clear()
-    with contextlib.ExitStack() as stack:
-        servers = []
-        try:
-            servers = stack.enter_context(databases.servers(count))
-        except (OSError, RuntimeError) as error:
-            reason = f"the private server does not start: {str(error).strip()[-300:]}"
-        pool = stack.enter_context(ThreadPoolExecutor(jobs))
-        free: queue.Queue = queue.Queue()
-        for server in servers:
-            free.put(server)
-        checker = _Checker(free, reason or "", seconds)
+    with started_servers(count) as own, ThreadPoolExecutor(jobs) as pool:
+        checker = _Checker(servers or own, seconds)
         try:
             # Here too: if SIGTERM comes while it submits, leaving the pool would wait for what runs.
             running = {pool.submit(checker.check, task): task for task in tasks}
@@ -83,7 +98,7 @@ def check(
     return [done.result() for done in running]  # in the order in which they were submitted
 
 
-def _wants_server(task: Task) -> bool:
+def wants_server(task: Task) -> bool:
     file = task.answer.find(task.exercise)
     if file is None:
         return False
@@ -94,8 +109,8 @@ def _wants_server(task: Task) -> bool:
 
 
 class _Checker:
-    def __init__(self, free: queue.Queue, no_server: str, seconds: float):
-        self._free, self._no_server, self._seconds = free, no_server, seconds
+    def __init__(self, servers: Servers, seconds: float):
+        self._free, self._no_server, self._seconds = servers.free, servers.reason, seconds
 
     def check(self, task: Task) -> Verdict:
         """The verdict on one exercise; any error of the checker becomes a CHECKER verdict."""
@@ -122,7 +137,10 @@ class _Checker:
             return Verdict(exercise, SYNTAX, said, source.syntax_hint(), place)
         if source.is_empty():
             return Verdict(exercise, MISSING, "the file contains no code", place=place)
-        if not _wants_server(task):
+        to_do, names = source.to_do(), NAMES[exercise.number]
+        if to_do and all(name in to_do or not source.line_of(name) for name in names):
+            return Verdict(exercise, MISSING, f"still to do: {', '.join(to_do)}", place=place)
+        if not wants_server(task):
             return self._run(task, file, place, source, None)
         if self._no_server:
             return Verdict(exercise, SKIPPED, self._no_server, place=place)
@@ -188,6 +206,9 @@ class _Checker:
 def _put_data(answer: Answer, exercise: Exercise, root: Path, users_db: Path) -> None:
     """Put users.db and user_data.csv where a script of the answer may look for them."""
     text = users.csv_text(_csv_header(answer))
+    seed = answer.find(EXERCISES[0])
+    if exercise in EXERCISES[1:5] and (seed is None or Source(seed).to_do()):
+        shutil.copyfile(Path(__file__).with_name("own_seed.py"), users_db.parent / "seed.py")
     folders = {root, users_db.parent, *(f for f in root.iterdir() if f.is_dir())}
     for folder in folders:
         (folder / "user_data.csv").write_text(text, encoding="utf-8")

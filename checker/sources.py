@@ -57,6 +57,10 @@ class Source:
             nodes += ast.iter_child_nodes(node)
         return found
 
+    def to_do(self) -> list[str]:
+        """The functions and classes that only raise NotImplementedError."""
+        return [node.name for node in self.tree.body if hasattr(node, "name") and _is_to_do(node)]
+
     def line_of(self, *names: str) -> int | None:
         """The line that defines the first of these functions or classes; names may be patterns."""
         for name in names:
@@ -147,3 +151,10 @@ def secrets_in(text: str) -> Iterator[str]:
 
 def _is_docstring(node: ast.stmt) -> bool:
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+
+
+def _is_to_do(node: ast.stmt) -> bool:
+    functions = ast.FunctionDef | ast.AsyncFunctionDef
+    inside = [n for n in node.body if isinstance(n, functions)]
+    bodies = [n.body for n in inside] if isinstance(node, ast.ClassDef) else [node.body]
+    return any(ast.unparse(b[-1]).startswith("raise NotImplementedError") for b in bodies)

@@ -5,8 +5,11 @@ rules that its checks take for granted, and an example, which the tests run on t
 """
 
 import ast
+import textwrap
 from pathlib import Path
 from typing import NamedTuple
+
+from checker.child.wanted import NAMES
 
 ROOT = Path(__file__).resolve().parent.parent
 TO_DO = 'raise NotImplementedError("still to do")'
@@ -19,7 +22,10 @@ class Task(NamedTuple):
     foot: str = ""  # a function that uses a decorator
 
 
-ADA = "{'user_id': '00043497-ee5e-5142-8de0-765c3864e0d9', 'name': 'Renée Núñez', 'email': 'renee.nunez@example.net', 'age': 95}"
+RENEE = (
+    "{'user_id': '00043497-ee5e-5142-8de0-765c3864e0d9', 'name': 'Renée Núñez', "
+    "'email': 'renee.nunez@example.net', 'age': 95}"
+)
 JOSE = "(1, 'José Cohen', 'jose.cohen@example.net', 67)"
 TASKS = {
     "seed": Task(
@@ -36,13 +42,13 @@ Table user_data created successfully
         "`user_id` is a UUID, which you make if the file has none. The database's name is ALX_prodev.",
         "import mysql.connector",
     ),
-    "1": Task(f">>> next(stream_users())\n{ADA}\n", head="import seed"),
+    "1": Task(f">>> next(stream_users())\n{RENEE}\n", head="import seed"),
     "2": Task(
         f"""
 >>> [len(batch) for batch in stream_users_in_batches(400)]
 [400, 400, 200]
 >>> batch_processing(400)  # doctest: +ELLIPSIS
-{ADA}
+{RENEE}
 ...
 """,
         "A batch is a list of rows. The last one may be shorter, and none is empty.",
@@ -116,7 +122,7 @@ False
 >>> busy_twice(), len(calls)
 ('done', 3)
 """,
-        "`retries` is how often it is called in all, `delay` the seconds between two calls (time.sleep).",
+        "`retries` is the number of calls in all, `delay` the seconds of the time.sleep() between two.",
         "import time",
     ),
     "9": Task(
@@ -169,31 +175,38 @@ def model(file: str) -> Path:
 
 def sentence(file: str) -> str:
     """What the exercise asks for: the line "Task:" of the model script."""
-    text = ast.get_docstring(ast.parse(model(file).read_bytes())) or ""
-    line = next(line for line in text.splitlines() if line.startswith("Task: "))
-    return line.removeprefix("Task: ")
+    line = next(line for line in _text(file).splitlines() if line.startswith("Task: "))
+    return "W" + line.removeprefix("Task: w")
 
 
-def stub(number: str, file: str, names: tuple[str, ...], checks: str) -> str:
+def stub(exercise, checks: str) -> str:
     """A file to work in: the task in its docstring, and functions that are still to do."""
-    task, asks_for = TASKS[number], sentence(file)
-    example = "\n".join(f"    {line}" for line in task.example.strip().splitlines())
-    text = f'"""{asks_for[0].upper()}{asks_for[1:]}\n\n{task.rules}\n\n{example}\n\n{checks}\n"""\n\n'
-    text += f"{task.head}\n\n\n" + "\n\n".join(_to_do(file, names))
-    return text.replace("\n\n\n\n", "\n\n") + (f"\n{task.foot}" if task.foot else "")
+    task = TASKS[exercise.number]
+    example = textwrap.indent(task.example.strip(), "    ")
+    text = "\n\n".join(filter(None, (exercise.about, task.rules, example, checks)))
+    parts = (f'"""{text}\n"""\n\n{task.head}', *_to_do(exercise), task.foot.strip())
+    return "\n\n\n".join(filter(None, parts)) + "\n"
 
 
-def _to_do(file: str, names: tuple[str, ...]) -> list[str]:
-    """The functions and classes of these names in the model script, without what they do."""
-    tree = ast.parse(model(file).read_bytes())
-    found = {node.name: node for node in tree.body if hasattr(node, "name")}
-    return [_emptied(found[name]) for name in names]
+def _to_do(exercise) -> list[str]:
+    """The model's functions and classes that the exercise asks for, without what they do."""
+    parts = [*(ROOT / "seed_parts").glob("*.py")] if exercise.number == "seed" else []
+    trees = [ast.parse(path.read_bytes()) for path in (model(exercise.file), *parts)]
+    found = {n.name: n for tree in trees for n in tree.body if hasattr(n, "name")}
+    return [ast.unparse(_emptied(found[name])) for name in NAMES[exercise.number]]
 
 
-def _emptied(node) -> str:
-    node.decorator_list, methods = [], [n for n in node.body if isinstance(n, ast.FunctionDef)]
-    body = [methods[0]] if isinstance(node, ast.ClassDef) else [node]
-    body[0].body = ast.parse(TO_DO).body
-    if isinstance(node, ast.ClassDef):
-        node.body = body
-    return ast.unparse(node) + "\n"
+def _emptied(node):
+    """The definition with its first method only, and TO_DO as its body."""
+    first = next((n for n in node.body if isinstance(n, ast.FunctionDef)), None)
+    function = first if isinstance(node, ast.ClassDef) else node
+    node.decorator_list, node.body = [], [function]
+    function.body, function.returns, function.args.kwonlyargs = ast.parse(TO_DO).body, None, []
+    for argument in function.args.args:
+        argument.annotation = None
+    function.args.kw_defaults = []
+    return node
+
+
+def _text(file: str) -> str:
+    return ast.get_docstring(ast.parse(model(file).read_bytes())) or ""

@@ -71,7 +71,7 @@ def ages(observer: Observer, file: Path) -> None:
     module = observer.load(file)
     generator = find(module, *NAMES["4"]["stream_user_ages"])
     average = find(
-        module, *NAMES["4"]["average_age"],
+        module, *NAMES["4"]["calculate_average_age"],
         kind=lambda value: callable(value) and is_own(module, value) and value is not generator,
     )  # fmt: skip
     if generator is not None:

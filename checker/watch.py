@@ -1,0 +1,74 @@
+"""check.py --watch: check an exercise again each time its file is saved."""
+
+import contextlib
+import os
+import time
+from pathlib import Path
+
+from checker import runner
+from checker.answers import Answer, find_answers
+from checker.exercises import Exercise
+from checker.judge import PASS, Verdict
+from checker.report import Report
+
+POLL = 0.1  # seconds between two looks at the files
+
+
+def watch(path: Path, exercises: list[Exercise], report: Report, *, seconds: float) -> int:
+    """Check the exercises, then each one again when its file changes; return 0 once all are right.
+
+    One private server runs from the first exercise that needs it until the end.
+    """
+    seen: dict[Path, tuple] = {}
+    verdicts: dict[Exercise, Verdict] = {}
+    with contextlib.ExitStack() as stack:
+        servers: runner.Servers | None = None
+        while True:
+            answer = find_answers(path)[0][0]
+            saved, seen = _saved(answer.root, seen)
+            due = [exercise for exercise in exercises if _is_due(exercise, answer, saved, verdicts)]
+            tasks = [runner.Task(answer, exercise) for exercise in due]
+            if servers is None and any(map(runner.wants_server, tasks)):
+                servers = stack.enter_context(runner.started_servers(1))
+            found = runner.check(tasks, seconds=seconds, servers=servers)
+            is_first = not verdicts
+            verdicts |= zip(due, found, strict=True)
+            in_order = [verdicts[exercise] for exercise in exercises]
+            if is_first:
+                found = [v for v in in_order if v.verdict != PASS][:1]
+            if found:
+                report.watched(answer, found, in_order)
+            if all(verdict.verdict == PASS for verdict in in_order):
+                report.finished(answer, in_order)
+                return 0
+            while not _saved(answer.root, seen)[0]:
+                time.sleep(POLL)
+
+
+def _saved(root: Path, seen: dict[Path, tuple]) -> tuple[set[Path], dict[Path, tuple]]:
+    """The files that changed, came or went since `seen`, and all files as they are now."""
+    now = {}
+    for folder, folders, files in os.walk(root):
+        folders[:] = [f for f in folders if f != "__pycache__" and not f.startswith(".")]
+        for path in (Path(folder, name) for name in files if not name.startswith(".")):
+            with contextlib.suppress(OSError):  # it has just gone
+                stat = path.stat()
+                now[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    return {path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)}, now
+
+
+def _is_due(
+    exercise: Exercise, answer: Answer, saved: set[Path], verdicts: dict[Exercise, Verdict]
+) -> bool:
+    """Whether its file was saved; if it is not right yet, a module beside its file counts, too."""
+    file = answer.find(exercise)
+    if file in saved or exercise not in verdicts:
+        return True
+    if verdicts[exercise].verdict == PASS:
+        return False
+    is_gone = file is None and verdicts[exercise].place != ""
+    own = {answer.find(other) for other in verdicts} - {answer.root / "seed.py"}
+    beside = {path for path in saved if path.suffix == ".py" and path not in own}
+    return is_gone or (
+        file is not None and any(p.parent in (file.parent, answer.root) for p in beside)
+    )
