@@ -58,7 +58,7 @@ STEPS = (
     (r"fault.*|.*without table|bad query", "querying a table that does not exist"),
     (r"fail.*", "handling an error"),
 )
-CRASH_HINT = "Run this line by itself and read the last line of the traceback first."
+CRASH_HINT = "Run the file by itself and read the last line of the traceback first."
 
 
 class Result(NamedTuple):
@@ -333,7 +333,7 @@ def _import_failed(verdict: Verdict, judge: Judge, answer: Answer) -> None:
     error = judge.error("import")
     more, hint = explain_import(error, answer)
     verdict.said = f"importing the file raised {describe(error)}{more}"
-    verdict.hint = hint or "Run the file by itself and read the last line of the traceback first."
+    verdict.hint = hint or hint_for(error)
     verdict.place = judge.place_of(error)
 
 

@@ -150,6 +150,8 @@ def _shows_both(printed: str, users: list, older: list) -> bool:
 
 
 def _overlapping(judge: Judge, line: int | None) -> None:
+    if judge.error("both"):
+        return
     said = "the second query started only after the first had ended"
     if judge.number("overlap", "calls") >= 2:
         judge.check("concurrent", judge.number("overlap", "most") >= 2, said, line)

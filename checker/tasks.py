@@ -59,7 +59,7 @@ Table user_data created successfully
 >>> [len(page) for page in lazy_paginate(400)]
 [400, 400, 200]
 >>> [user["age"] for user in paginate_users(2, 400)]
-[101, 102]
+[68, 64]
 """,
         "A page is a list of rows, and `offset` the number of rows before it. No page is empty.",
         "import seed",
