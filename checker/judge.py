@@ -113,6 +113,9 @@ class Judge:
     def number(self, step: str, name: str) -> int:
         return self.fact(step, name) or 0
 
+    def passed(self, name: str) -> bool:
+        return name in self.results and self.results[name].passed
+
     def items(self, step: str) -> list:
         value = self.fact(step)
         return value if isinstance(value, list) else []
