@@ -56,7 +56,7 @@ def judge_retry(judge: Judge) -> bool:
             again, error = judge.fact("again", "given"), judge.error("again")
             came = f"raised {describe(error)}" if error else f"gave {short(again)}"
             said = f"three calls of one decorated function, which fails twice in each, {came}"
-            if right and judge.seen("again"):
+            if right and judge.passed("retries") and judge.seen("again"):
                 judge.check("attempts", again == [RESULT] * 3 and not error, said, line)
         if not judge.endless:
             raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
@@ -145,7 +145,7 @@ def _hit(judge: Judge, expected: list, line: int | None) -> None:
 def _own_result(
     judge: Judge, check: str, step: str, expected: list, what: str, line: int | None
 ) -> None:
-    """Check a call's result; a right one proves something only if the cache keeps results at all.
+    """Check a call's result, which proves something only if the cache keeps results at all.
 
     A wrapper whose parameters do not allow such a call cannot return a wrong result for it.
     """
@@ -157,7 +157,7 @@ def _own_result(
         judge.check(check, False, said, wrapper(judge)[1], "What does the wrapper pass on?")
     elif refused or not judge.crashed(check, step, what):
         difference = "" if refused else compare_rows(judge.fact(step), expected)
-        if difference or keeps:
+        if keeps:
             said = f"{what} got a wrong result: {difference}"
             judge.check(check, not difference, said, line)
 

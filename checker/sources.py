@@ -62,11 +62,17 @@ class Source:
         return None
 
     def line_of_swallow(self, *inside: str) -> int | None:
-        """The line of the first `except` that never raises; `inside` as for line_of_call()."""
+        """The line of the first `except` that never raises, or of a `return` in a `finally`.
+
+        `inside` is as for line_of_call().
+        """
         for node in self._nodes(*inside):
             is_handler = isinstance(node, ast.ExceptHandler)
             if is_handler and not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
                 return node.lineno
+            for end in getattr(node, "finalbody", ()):
+                if isinstance(end, ast.Return):
+                    return end.lineno
         return None
 
     def line_with(self, pattern: str) -> int | None:
