@@ -40,6 +40,7 @@ ERROR_HINTS = (
     (r"Unread result found|Commands out of sync",
      "The cursor still has unread rows, so closing it fails. What if you close only the connection, "
      "in a `finally` of its own?"),
+    (r"^'query'$|tuple index out of range", "Is the query in args or in kwargs? Callers may use either."),
     (r"No module named '\d", "A module whose name begins with a digit needs importlib.import_module()."),
     (r"is locked", "Which connection still holds a transaction on the file at this moment?"),
     (r"closed (database|cursor)|Connection not available|not connected",
@@ -101,6 +102,7 @@ class Judge:
         self.exercise, self.run, self.source, self.file = exercise, run, source, file
         self.results: dict[str, Result] = {}
         self.endless = False  # it retried until the probe stopped failing
+        self.line: int | None = None  # where an error without a place of its own is reported
         self._told: dict[tuple, str] = {}  # errors, and the check that reported each
 
     def fact(self, step: str, name: str = "value"):
@@ -115,6 +117,9 @@ class Judge:
 
     def passed(self, name: str) -> bool:
         return name in self.results and self.results[name].passed
+
+    def failed(self, name: str) -> bool:
+        return name in self.results and not self.results[name].passed
 
     def items(self, step: str) -> list:
         value = self.fact(step)
@@ -178,7 +183,9 @@ class Judge:
 
     def place_of(self, error: dict) -> str:
         place = error.get("place")
-        return f"{place[0]}:{place[1]}" if place else self.file
+        if place or self.line:
+            return f"{place[0]}:{place[1]}" if place else f"{self.file}:{self.line}"
+        return self.file
 
     def unobserved(self) -> None:
         """Mark every check, except advice, that has no result as not reached: it does not pass."""

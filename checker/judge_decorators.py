@@ -14,14 +14,7 @@ DECORATORS = {
     "9": ("cache_query", r"\w*cache\w*"),
 }
 # Errors that Python raises for a mistake in the wrapper, even while it handles another error.
-MISTAKES = {
-    "AttributeError",
-    "IndexError",
-    "KeyError",
-    "NameError",
-    "TypeError",
-    "UnboundLocalError",
-}
+MISTAKES = {"AttributeError", "IndexError", "KeyError", "NameError", "TypeError"}
 FAULTS = {  # the errors of the probe's functions, by step
     "failing": "LookupError: raised inside",
     "database error": "OperationalError: no such column: nothing",
@@ -32,10 +25,11 @@ LOST = (
     "After its `except` block, the name of the error is gone."
 )
 LEVEL = "Which level does your logger show, and at which level do you log?"
-WITH = "`with sqlite3.connect(...)` commits or rolls back at its end. Does it close the connection?"
+WITH = "`with` on a connection commits or rolls back at its end. Does it close the connection?"
 
 
 def judge_log_queries(judge: Judge) -> bool:
+    line = wrapper(judge)[1]
     if decorated(judge, "logged"):
         for form in ("keyword", "positional"):
             query, got, given = (judge.fact(form, name) for name in ("query", "got", "given"))
@@ -45,17 +39,13 @@ def judge_log_queries(judge: Judge) -> bool:
             if judge.crashed("result" if shown or got else "logged", form, call):
                 continue
             hidden = query in judge.text(form, "hidden")
-            how = (
-                "logged its SQL below the level that is shown" if hidden else "did not show its SQL"
-            )
-            judge.check("logged", shown, f"{call} {how}", wrapper(judge)[1], LEVEL * hidden)
+            how = "logged its SQL below the level that is shown" * hidden or "did not show its SQL"
+            judge.check("logged", shown, f"{call} {how}", line, LEVEL * hidden)
             right = given == ["result of", query] and got == query
             returned(judge, "result", right, form, call, given)
-            only_after = query in judge.text(form, "shown") and query not in judge.text(
-                form, "before"
-            )
-            said = f"{call} showed its SQL only after the query ran"
-            judge.check("before", not (only_after and got), said, wrapper(judge)[1])
+            before, said = judge.text(form, "before"), "showed its SQL only after the query ran"
+            only_after = got and query in judge.text(form, "shown") and query not in before
+            judge.check("before", not only_after, f"{call} {said}", line)
         for step, error in FAULTS.items():
             raises(judge, "raises", step, error)
     judge.judge_wraps("log_queries")
@@ -81,20 +71,21 @@ def judge_with_db_connection(judge: Judge) -> bool:
     if decorated(judge, "connection"):
         for step, call, expected in (
             ("keyword call", "get_user_by_id(user_id=3)", [user_of(users, 3), 0]),
-            ("call", "get_user_by_id(2, second=7)", [user_of(users, 2), 7]),
+            (
+                "call",
+                "get_user_by_id(2, second=7), with a third parameter,",
+                [user_of(users, 2), 7],
+            ),
         ):
             given, error = judge.fact(step), judge.error(step)
             entered, kind = judge.number(step, "calls"), judge.text(step, "kind")
-            if not judge.passed("connection") and "connection" in judge.results:
+            if judge.failed("connection"):
                 break
-            # The checker's function is get_user_by_id(conn, user_id, second=0): which one is missing?
-            refused = error and error["type"] == "TypeError" and "'conn'" not in error["message"]
-            arguments = refused and (
-                "get_user_by_id()" in error["message"] or not error.get("place")
-            )
+            message = error["message"] if error and error["type"] == "TypeError" else ""
+            arguments = "get_user_by_id()" in message and "'conn'" not in message
             if entered and kind:
-                said = f"{call}: the function's first argument is a value of type {kind}"
-                judge.check("connection", False, f"{said}, not a connection", line)
+                said = f"{call}: the first argument is a value of type {kind}, not a connection"
+                judge.check("connection", False, said, line)
             elif not judge.crashed("result" if arguments else "connection", step, call):
                 if entered:
                     judge.check("connection", True)
@@ -117,11 +108,11 @@ def judge_with_db_connection(judge: Judge) -> bool:
 
 
 def _closed(judge: Judge, check: str, step: str, when: str, line: int | None) -> None:
-    """Check that the connection was closed, if the function of this step ever got one."""
-    if not judge.number(step, "calls") or judge.text(step, "kind"):
+    """Check that the connection was closed, if the function got one and nothing worse is known."""
+    if not judge.number(step, "calls") or (check != "closed" and judge.failed("closed")):
         return
     is_open = judge.fact(f"after {step}", "usable") or unclosed(judge.fact(step, "sqlite"))
-    hint = WITH if judge.source.line_with(r"with\s+sqlite3\.connect\(") else ""
+    hint = WITH if judge.source.line_with(r"with\s+(sqlite3\.connect\(|conn\w*:)") else ""
     line = judge.source.line_of_call("connect", inside=DECORATORS["6"]) or line
     judge.check(check, not is_open, f"{when}, your code never closes the connection", line, hint)
 
@@ -143,21 +134,19 @@ def judge_transactional(judge: Judge) -> bool:
                 stored = user_of(judge.evidence(step, "users") or [], number)[2:3]
                 kept = stored == ["rolled back"]
                 what = f"the function ran an UPDATE and raised {error}, "
-                mistake = (judge.error(step) or {}).get("type") in MISTAKES
-                if not (kept or is_open):
-                    judge.check("rolls back", True)
-                elif not (mistake and judge.crashed("rolls back", step, f"{what}and the wrapper")):
-                    end = (
-                        "and the change is stored" if kept else "and its transaction is still open"
-                    )
-                    place = source.line_of_call("rollback", inside=inside) or line
-                    judge.check("rolls back", False, what + end, place)
+                failed = kept or is_open
+                end = "and the change is stored" if kept else "and its transaction is still open"
+                place = source.line_of_call("rollback", inside=inside) or line
+                if not (failed and mistaken(judge, "rolls back", step, f"{what}and the wrapper")):
+                    judge.check("rolls back", not failed, what + end, place)
             raises(judge, "raises", step, error)
     judge.judge_wraps("transactional")
     call = "update_user_email(user_id=3, new_email='new@checker.example')"
     if demo_called(judge, "commits", call):
         email = user_of(judge.evidence("demo", "users") or [], 3)[2:3]
-        said = f"after {call} the stored email is {short(*email or [None])}{judge.printed('demo')}"
+        said = (
+            f"after {call} the stored email is {short(*email or [None])}{_printed(judge, 'demo')}"
+        )
         right = email == ["new@checker.example"]
         judge.check("demo rows", right, said, source.line_of(r"update\w*"))
         judge.judge_closed("closed", "demo", "update_user_email()")
@@ -174,15 +163,13 @@ def wrapper(judge: Judge) -> tuple[str, int | None]:
 
 def decorated(judge: Judge, check: str) -> bool:
     """Whether the decorator made a function of ours into one that can be called."""
-    name = DECORATORS[judge.exercise.number][0]
+    name, judge.line = DECORATORS[judge.exercise.number][0], wrapper(judge)[1]
     if not judge.seen("decorated") or judge.crashed(check, "decorated", f"decorating with {name}"):
         return False
     if kind := judge.text("decorated", "kind"):
         said = f"{name} turns a function into a value of type {kind}, which cannot be called"
-        hint = NO_RETURN.format("your decorator")
-        judge.check(
-            check, False, said, judge.source.line_of(*DECORATORS[judge.exercise.number]), hint
-        )
+        line = judge.source.line_of(*DECORATORS[judge.exercise.number])
+        judge.check(check, False, said, line, NO_RETURN.format("your decorator"))
     return not kind
 
 
@@ -191,8 +178,7 @@ def returned(judge: Judge, check: str, right: bool, step: str, call: str, given)
     name, line = wrapper(judge)
     said, hint = f"{call} returned {short(given)}", ""
     if given is None:
-        printed = judge.printed(step) if TELLING.search(judge.text(step, "shown")) else ""
-        said, hint = f"{said}: {name} returned no result{printed}", NO_RETURN.format(name)
+        said, hint = f"{said}{_printed(judge, step)}", NO_RETURN.format(name)
     judge.check(check, right, said, line, hint)
 
 
@@ -207,14 +193,26 @@ def raises(judge: Judge, check: str, step: str, fault: str, expected: str = "") 
     if not judge.number(step, "calls"):
         judge.crashed(check, step, "the decorated function")
     elif error is None:
-        judge.check(check, False, f"{said} no error{judge.printed(step)}", swallow or line)
-    elif error["type"] in MISTAKES:
-        judge.crashed(check, step, f"the function raised {fault}, and then the wrapper")
-    else:
+        said = f"{said} no error{_printed(judge, step, fault)}"
+        judge.check(check, False, said, swallow or line)
+    elif not mistaken(judge, check, step, f"the function raised {fault}, and then the wrapper"):
         came = judge.came_out(step, expected)
         line = (error.get("place") or [0, line])[1]
         said = f"{said} {describe(error)}, without the first error as its cause"
         judge.check(check, came, said, line, LOST)
+
+
+def mistaken(judge: Judge, check: str, step: str, what: str) -> bool:
+    """Report an error that is a mistake in the wrapper's own code; return whether it is one."""
+    error = judge.error(step)
+    return bool(error and MISTAKES & set(error["bases"]) and judge.crashed(check, step, what))
+
+
+def _printed(judge: Judge, step: str, fault: str = "") -> str:
+    """What the answer printed about an error, as the end of a sentence."""
+    shown = judge.text(step, "shown")
+    about = TELLING.search(shown) or (fault and fault.partition(": ")[2] in shown)
+    return judge.printed(step) if about else ""
 
 
 def demo_called(judge: Judge, after: str, call: str, needed: bool = False) -> bool:
@@ -222,22 +220,16 @@ def demo_called(judge: Judge, after: str, call: str, needed: bool = False) -> bo
 
     It may be missing, unless it is `needed`. What it returns follows from the check `after`.
     """
-    name = call.partition("(")[0]
-    line, kind = judge.source.line_of(name), judge.text("lost demo", "kind")
+    name, kind = call.partition("(")[0], judge.text("lost demo", "kind")
+    line = judge.source.line_of(name)
     if judge.seen("demo"):
-        follows = after in judge.results and not judge.passed(after)
-        return not judge.crashed("demo rows", "demo", call) and not follows
-    if judge.seen("lost demo"):
-        if not judge.text("decorated", "kind"):
-            others = [
-                d
-                for d in judge.source.decorators_of(name)
-                if d not in DECORATORS[judge.exercise.number]
-            ]
-            by = f"@{others[0]}" if len(others) == 1 else "one of its decorators"
-            said = f"{name} is a value of type {kind} after decoration by {by}"
-            judge.check("demo rows", False, said, line, NO_RETURN.format("the decorator"))
-    else:
+        return not judge.crashed("demo rows", "demo", call) and not judge.failed(after)
+    if kind and not judge.text("decorated", "kind"):
+        others = set(judge.source.decorators_of(name)) - {*DECORATORS[judge.exercise.number]}
+        by = f"@{others.pop()}" if len(others) == 1 else "one of its decorators"
+        said = f"{name} is a value of type {kind} after decoration by {by}"
+        judge.check("demo rows", False, said, line, NO_RETURN.format("the decorator"))
+    elif not kind and not (line and judge.error("import")):
         where = "importing the file does not define" if line else "there is no function"
         judge.check("demo rows", not needed, f"{where} {name}", line)
     return False
@@ -250,11 +242,10 @@ def demo_rows(
     called = demo_called(judge, after, call, needed)
     if called:
         given = judge.fact("demo")
-        said, hint = compare_rows(given, users or [], "users"), ""
-        if given is None:
-            said, hint = said + judge.printed("demo"), NO_RETURN.format("the function")
+        said = compare_rows(given, users or [], "users")
+        hint = NO_RETURN.format("the function") if given is None else ""
         line = judge.source.line_of(call.partition("(")[0])
-        judge.check("demo rows", not said, f"{call}: {said}", line, hint)
+        judge.check("demo rows", not said, f"{call}: {said}{_printed(judge, 'demo')}", line, hint)
     return called
 
 

@@ -6,6 +6,7 @@ from checker.judge import Judge, describe
 from checker.judge_decorators import (
     DECORATORS,
     FAULTS,
+    MISTAKES,
     decorated,
     demo_rows,
     raises,
@@ -21,8 +22,10 @@ LOCKED, NO_TABLE = (
     "OperationalError: database is locked",
     "OperationalError: no such table: nowhere",
 )
+CALL = "fetch_users_with_retry(conn, 'one', second='two')"
 RESULT = ["result of", "one", "two"]
 CONNECTION_IN_KEY = "Is the connection part of your key? Each call has a connection of its own."
+AGAIN = "What is left of your counter when the decorated function is called again?"
 FIXED = (
     "The decorator is used with retries=4 here. Where does your loop use the parameter `retries`?"
 )
@@ -34,14 +37,15 @@ def judge_retry(judge: Judge) -> bool:
         steps = ("none fails", "two fail", "all fail")
         none, two, every = calls = [judge.number(step, "calls") for step in steps]
         for step, what in (
-            ("none fails", "a function that does not fail"),
-            ("two fail", f"a function that fails twice ({LOCKED}) and then succeeds"),
+            ("none fails", f"{CALL}, which does not fail,"),
+            ("two fail", f"{CALL}, which fails twice ({LOCKED}) and then succeeds,"),
         ):
             error, given = judge.error(step), (judge.fact(step, "given") or [None])[0]
-            if error and error.get("own"):
+            if error and error.get("own") and not MISTAKES & set(error["bases"]):
                 said = f"{what} was called {count(judge.number(step, 'calls'), 'time')}"
+                said = f"{said}, and the caller got {describe(error)}"
                 place = judge.source.line_of_swallow(*DECORATORS["8"]) or line
-                judge.check("retries", False, f"{said}, and the caller got its error", place)
+                judge.check("retries", False, said, place)
             elif not judge.crashed("retries", step, what):
                 returned(judge, "retries", given == RESULT, step, what, given)
         judge.endless = every >= ENDLESS
@@ -57,7 +61,7 @@ def judge_retry(judge: Judge) -> bool:
             came = f"raised {describe(error)}" if error else f"gave {short(again)}"
             said = f"three calls of one decorated function, which fails twice in each, {came}"
             if right and judge.passed("retries") and judge.seen("again"):
-                judge.check("attempts", again == [RESULT] * 3 and not error, said, line)
+                judge.check("attempts", again == [RESULT] * 3 and not error, said, line, AGAIN)
         if not judge.endless:
             raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
         tried = judge.number("permanent", "calls")

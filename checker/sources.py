@@ -62,7 +62,7 @@ class Source:
         return None
 
     def line_of_swallow(self, *inside: str) -> int | None:
-        """The line of the first `except` that never raises, or of a `return` in a `finally`.
+        """The line of an `except` that never raises, of a `return` in a `finally`, or a `suppress()`.
 
         `inside` is as for line_of_call().
         """
@@ -70,9 +70,10 @@ class Source:
             is_handler = isinstance(node, ast.ExceptHandler)
             if is_handler and not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
                 return node.lineno
-            for end in getattr(node, "finalbody", ()):
-                if isinstance(end, ast.Return):
-                    return end.lineno
+            if any(isinstance(end, ast.Return) for end in getattr(node, "finalbody", ())):
+                return node.finalbody[-1].lineno
+            if isinstance(node, ast.With) and "suppress(" in ast.unparse(node.items[0]):
+                return node.lineno
         return None
 
     def line_with(self, pattern: str) -> int | None:

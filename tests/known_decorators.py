@@ -153,7 +153,7 @@ INFO = "query = kwargs.get('query') or args[0]\nlogging.getLogger('sql').info(qu
 CASES = {
     # 5
     "log: class without return": Case("5", LOG_CLASS.replace("self, *args, **kwargs):", "self, *args, **kwargs):  # here"),
-                                      WRONG, "result", "returned None: __call__ returned no result"),
+                                      WRONG, "result", "returned None What does __call__ return"),
     "log: with arguments": Case("5", LOG_WITH_LEVEL),
     "log: with or without arguments": Case("5", LOG_EITHER),
     "log: only query=": Case("5", log("print(kwargs['query'])  # here\nreturn func(*args, **kwargs)"), CRASH, "logged",
@@ -167,6 +167,14 @@ CASES = {
     "log: return in finally": Case(
         "5", log(QUERY + "rows = []\ntry:\n    rows = func(*args, **kwargs)\nfinally:\n    return rows  # here"),
         WRONG, "raises", "but the caller got no error"),
+    "log: suppresses": Case(
+        "5", log("import contextlib\n" + QUERY + "with contextlib.suppress(Exception):  # here\n    return func(*args, **kwargs)"),
+        WRONG, "raises", "raised LookupError: raised inside, but the caller got no error A decorator"),
+    "log: called by the decorator": Case(
+        "5", log(QUERY + "return func(*args, **kwargs)").replace("return wrapper", "return wrapper('SELECT 1')"),
+        WRONG, "logged", "log_queries turns a function into a value of type list, which cannot be called"),
+    "log: wrapper takes nothing": Case(
+        "5", log("print()\nreturn func()").replace("*args, **kwargs):", "):  # here"), CRASH, "logged", "raised TypeError"),
     "log: loses the error": Case(
         "5", log(QUERY + "try:\n    return func(*args, **kwargs)\nexcept Exception:\n    pass\nraise RuntimeError('no')  # here"),
         WRONG, "raises", "the caller got RuntimeError: no, without the first error as its cause A bare"),
@@ -194,7 +202,7 @@ CASES = {
         CRASH, "connection", "get_user_by_id(user_id=3) raised TypeError: connect() missing"),
     "connection: `with` does not close": Case(
         "6", decorator("with_db_connection", "with sqlite3.connect('users.db') as conn:  # here\n    return func(conn, *args, **kwargs)"),
-        WRONG, "closed,closed on error", "your code never closes the connection `with sqlite3.connect(...)` commits"),
+        WRONG, "closed", "your code never closes the connection `with` on a connection commits"),
     "connection: closed after LookupError only": Case(
         "6", connect("try:\n    rows = func(conn, *args, **kwargs)\nexcept LookupError:\n    conn.close()\n    raise\nconn.close()\nreturn rows"),
         WRONG, "closed on error", "no such column: nothing, your code never closes the connection"),
@@ -209,14 +217,14 @@ CASES = {
         "raised TypeError: get_user_by_id() missing 1 required positional argument: 'user_id'"),
     "connection: no return": Case(
         "6", connect("try:\n    func(conn, *args, **kwargs)\nfinally:\n    conn.close()").replace("**kwargs):", "**kwargs):  # here"),
-        WRONG, "result", "returned None: wrapper returned no result What does wrapper return"),
+        WRONG, "result", "returned None What does wrapper return"),
     "connection: not passed": Case("6", connect("conn.close()\nreturn func(*args, **kwargs)"), CRASH, "connection",
                                    "raised TypeError: get_user_by_id() missing 1 required positional argument: 'conn'"),
     "connection: passed last": Case("6", connect("try:\n    return func(*args, conn, **kwargs)\nfinally:\n    conn.close()"), WRONG, "connection",
-                                    "first argument is a value of type int, not a connection"),
+                                    "the first argument is a value of type int, not a connection"),
     "connection: shared by all calls": Case(
         "6", decorator("with_db_connection", "return func(conn, *args, **kwargs)", "\nconn = sqlite3.connect('users.db')"),
-        WRONG, "closed,closed on error", "your code never closes the connection"),
+        WRONG, "closed", "your code never closes the connection"),
     "connection: a demo is lost": Case("6", LOST_DEMO, WRONG, "demo rows", "get_user_by_id is a value of type NoneType after decoration by @checked"),
 
     # 7
@@ -251,18 +259,20 @@ CASES = {
     "retry: shadowed names": Case("8", retry("retries = 3\n" + loop()), WRONG, "attempts", "3 if all fail"),
     "retry: sleep(2)": Case("8", retry(loop(wait="2").replace("time.sleep(2)", "time.sleep(2)  # here")), WRONG, "waits", "with delay=3 it waited 2, 2 seconds between 3 calls"),
     "retry: less than delay": Case("8", retry(loop(wait="delay / 2 ** attempt")), WRONG, "waits", "it waited 3, 1.5 seconds"),
+    "retry: misspelt sleep": Case("8", retry(loop().replace("time.sleep(delay)", "tme.sleep(delay)  # here")), CRASH, "retries",
+                                  "which fails twice (OperationalError: database is locked) and then succeeds, raised NameError: name 'tme'"),
     "retry: loses the error": Case("8", retry(loop(end="raise Exception('failed')  # here")), WRONG, "gives up", "but the caller got Exception: failed, without the first error as its cause A bare"),
     "retry: unbound name": Case("8", retry(loop(end="raise error  # here")), CRASH, "gives up", "and then the wrapper raised UnboundLocalError"),
     "retry: no retry": Case("8", retry("return func(*args, **kwargs)").replace("def wrapper(*args, **kwargs):", "def wrapper(*args, **kwargs):  # here"), WRONG, "retries",
-                            "(OperationalError: database is locked) and then succeeds was called 1 time, and the caller got its error"),
+                            "(OperationalError: database is locked) and then succeeds, was called 1 time, and the caller got OperationalError: database"),
     "retry: attempts run out for all calls": Case(
         "8", retry("nonlocal left\nwhile left:\n    try:\n        return func(*args, **kwargs)\n    except Exception:\n        left -= 1\n        if not left:\n            raise\n        time.sleep(delay)")
-        .replace("    def decorate(func):\n", "    def decorate(func):\n        left = retries\n"), WRONG, "attempts", "three calls of one decorated function, which fails twice in each, raised OperationalError"),
+        .replace("    def decorate(func):\n", "    def decorate(func):\n        left = retries\n"), WRONG, "attempts", "three calls of one decorated function, which fails twice in each, raised OperationalError: database is locked What is left"),
     "retry: sleeps first": Case("8", retry(loop().replace("    try:", "    time.sleep(delay)  # here\n    try:", 1).replace("    if attempt < retries - 1:\n        time.sleep(delay)", "")), WRONG, "last sleep", "before the first call"),
     "retry: returns no decorator": Case("8", retry(loop()).replace("\n    return decorate\n", "").replace("delay=2):", "delay=2):  # here"), WRONG, "retries", "turns a function into a value of type NoneType"),
     "retry: takes no arguments": Case("8", decorator("retry_on_failure", "return func(*args, **kwargs)"), CRASH, "retries", "unexpected keyword argument"),
     "retry: no result": Case("8", retry("for attempt in range(retries):\n    try:\n        func(*args, **kwargs)\n        break\n    except Exception:\n        if attempt == retries - 1:\n            raise\n        time.sleep(delay)"),
-                             WRONG, "retries", "a function that does not fail returned None: wrapper returned no result"),
+                             WRONG, "retries", "which does not fail, returned None What does wrapper return"),
 
     # 9
     "cache: query and params": Case("9", cache(keep("(query, tuple(params))", "func(conn, query, params)"), "conn, query, params=()")),
@@ -287,7 +297,7 @@ CASES = {
                                         "LookupError: raised inside, but the caller got no error"),
     "cache: returns nothing the first time": Case(
         "9", cache(keep(ALL_ARGUMENTS).replace("\nreturn", "\nelse:\n    return")).replace("def wrapper(conn, *args, **kwargs):", "def wrapper(conn, *args, **kwargs):  # here"),
-        WRONG, "hit", "the first call fetch_users_with_cache(conn, query='SELECT id, name ...') returned None: wrapper returned no result"),
+        WRONG, "hit", "the first call fetch_users_with_cache(conn, query='SELECT id, name ...') returned None What does wrapper return"),
     "cache: unhashable key": Case("9", cache(keep("[args]").replace("if key not", "if key not", 1).replace("query_cache:", "query_cache:  # here")), CRASH, "hit", "unhashable type: 'list'"),
 }  # fmt: skip
 SLOW = {

@@ -39,7 +39,7 @@ def log_queries(observer: Observer, file: Path) -> None:
                     fact |= {"shown": _shown(observer), "hidden": "\n".join(observer.hidden)}
                     fact |= {"configured": configured, **seen}
         for step, error in faults(observer):
-            fail(observer, step, error, decorator, fetch_all_users, query="SELECT 'failing'")
+            fail(observer, step, error, decorator, fetch_all_users, query="SELECT 'broken'")
     names = "fetch_all_users", r"fetch_?\w*users?\w*", r"get_?\w*users?\w*"
     demo(observer, module, lambda demo: demo(query=ALL), *names)
 
@@ -128,6 +128,7 @@ def demo(observer: Observer, module, call, *names: str) -> None:
     function = find(module, *names, kind=is_function_of(module))
     if function is not None:
         with observer.step("demo") as fact:
+            fact["name"] = next(n for n, value in vars(module).items() if value is function)
             fact["value"] = finish(call(function))
     elif names[0] in vars(module):
         with observer.step("lost demo") as fact:
