@@ -40,7 +40,8 @@ ERROR_HINTS = (
     (r"Unread result found|Commands out of sync",
      "The cursor still has unread rows, so closing it fails. What if you close only the connection, "
      "in a `finally` of its own?"),
-    (r"^'query'$|tuple index out of range", "Is the query in args or in kwargs? Callers may use either."),
+    (r"^'query'$|tuple index out of range",
+     "Is the query in args or in kwargs here? Callers may use either."),
     (r"No module named '\d", "A module whose name begins with a digit needs importlib.import_module()."),
     (r"is locked", "Which connection still holds a transaction on the file at this moment?"),
     (r"closed (database|cursor)|Connection not available|not connected",
@@ -183,9 +184,8 @@ class Judge:
 
     def place_of(self, error: dict) -> str:
         place = error.get("place")
-        if place or self.line:
-            return f"{place[0]}:{place[1]}" if place else f"{self.file}:{self.line}"
-        return self.file
+        file, line = place or (self.file, self.line)
+        return f"{file}:{line}" if line else file
 
     def unobserved(self) -> None:
         """Mark every check, except advice, that has no result as not reached: it does not pass."""

@@ -51,17 +51,14 @@ def judge_log_queries(judge: Judge) -> bool:
     judge.judge_wraps("log_queries")
     users = judge.evidence("imported", "users")
     demo_rows(judge, "result", "fetch_all_users(query='SELECT * FROM users')", users, needed=True)
-    judge.judge_closed("closed", "demo", "fetch_all_users()")
     return judge.seen("decorated")
 
 
 def is_shown(judge: Judge, form: str) -> bool:
     """Whether the SQL was printed or logged, or would be when the file runs and sets up logging."""
     query = judge.text(form, "query")
-    configures = re.search(
-        r"basicConfig|dictConfig|fileConfig|addHandler|setLevel", judge.source.text
-    )
-    later = configures and not judge.fact(form, "configured")
+    configures = r"basicConfig|dictConfig|fileConfig|addHandler|setLevel"
+    later = re.search(configures, judge.source.text) and not judge.fact(form, "configured")
     shown = judge.text(form, "shown") + judge.text(form, "hidden") * bool(later)
     return " ".join(query.split()).casefold() in " ".join(shown.split()).casefold()
 
@@ -71,18 +68,15 @@ def judge_with_db_connection(judge: Judge) -> bool:
     if decorated(judge, "connection"):
         for step, call, expected in (
             ("keyword call", "get_user_by_id(user_id=3)", [user_of(users, 3), 0]),
-            (
-                "call",
-                "get_user_by_id(2, second=7), with a third parameter,",
-                [user_of(users, 2), 7],
-            ),
+            ("call", "get_user_by_id(2, second=7), one parameter more,", [user_of(users, 2), 7]),
         ):
             given, error = judge.fact(step), judge.error(step)
             entered, kind = judge.number(step, "calls"), judge.text(step, "kind")
             if judge.failed("connection"):
                 break
-            message = error["message"] if error and error["type"] == "TypeError" else ""
-            arguments = "get_user_by_id()" in message and "'conn'" not in message
+            message = error["message"] if error and error["type"] == "TypeError" else "'conn'"
+            of_call = not (error and error.get("place")) or "get_user_by_id()" in message
+            arguments = of_call and "'conn'" not in message
             if entered and kind:
                 said = f"{call}: the first argument is a value of type {kind}, not a connection"
                 judge.check("connection", False, said, line)
@@ -97,13 +91,13 @@ def judge_with_db_connection(judge: Judge) -> bool:
             _closed(judge, "closed on error", step, f"after a function that raises {error}", line)
             raises(judge, "raises", step, error)
     judge.judge_wraps("with_db_connection")
-    if demo_called(judge, "result", "get_user_by_id(user_id=2)"):
+    if call := demo_called(judge, "result", "get_user_by_id(user_id=2)"):
         given = judge.fact("demo")
         if isinstance(given, list) and len(given) == 1 and isinstance(given[0], list):
             given = given[0]
-        said = f"get_user_by_id(user_id=2) returned {short(given)}"
-        right = same_row(given, user_of(users, 2))
-        judge.check("demo rows", right, said, judge.source.line_of(r"get_user\w*"))
+        said = f"{call} returned {short(given)}{_printed(judge, 'demo')}"
+        place = judge.source.line_of(call.partition("(")[0])
+        judge.check("demo rows", same_row(given, user_of(users, 2)), said, place)
     return judge.seen("decorated")
 
 
@@ -142,14 +136,14 @@ def judge_transactional(judge: Judge) -> bool:
             raises(judge, "raises", step, error)
     judge.judge_wraps("transactional")
     call = "update_user_email(user_id=3, new_email='new@checker.example')"
-    if demo_called(judge, "commits", call):
+    if call := demo_called(judge, "commits", call):
         email = user_of(judge.evidence("demo", "users") or [], 3)[2:3]
         said = (
             f"after {call} the stored email is {short(*email or [None])}{_printed(judge, 'demo')}"
         )
-        right = email == ["new@checker.example"]
-        judge.check("demo rows", right, said, source.line_of(r"update\w*"))
-        judge.judge_closed("closed", "demo", "update_user_email()")
+        place = source.line_of(call.partition("(")[0])
+        judge.check("demo rows", email == ["new@checker.example"], said, place)
+        judge.judge_closed("closed", "demo", call)
     return judge.seen("decorated")
 
 
@@ -215,15 +209,18 @@ def _printed(judge: Judge, step: str, fault: str = "") -> str:
     return judge.printed(step) if about else ""
 
 
-def demo_called(judge: Judge, after: str, call: str, needed: bool = False) -> bool:
-    """Whether the answer's own decorated function returned; report why not, if nothing has yet.
+def demo_called(judge: Judge, after: str, call: str, needed: bool = False) -> str:
+    """The call of the answer's own decorated function; "" if it failed, and then report why.
 
-    It may be missing, unless it is `needed`. What it returns follows from the check `after`.
+    The function may be missing, unless it is `needed`. If the check `after` failed, so does this.
     """
-    name, kind = call.partition("(")[0], judge.text("lost demo", "kind")
+    kind, name = judge.text("lost demo", "kind"), judge.text("demo", "name")
+    if name:  # it may be another than the course's
+        call = name + call[call.index("(") :]
+        done = not judge.crashed("demo rows", "demo", call) and not judge.failed(after)
+        return call * done
+    name = call.partition("(")[0]
     line = judge.source.line_of(name)
-    if judge.seen("demo"):
-        return not judge.crashed("demo rows", "demo", call) and not judge.failed(after)
     if kind and not judge.text("decorated", "kind"):
         others = set(judge.source.decorators_of(name)) - {*DECORATORS[judge.exercise.number]}
         by = f"@{others.pop()}" if len(others) == 1 else "one of its decorators"
@@ -232,21 +229,20 @@ def demo_called(judge: Judge, after: str, call: str, needed: bool = False) -> bo
     elif not kind and not (line and judge.error("import")):
         where = "importing the file does not define" if line else "there is no function"
         judge.check("demo rows", not needed, f"{where} {name}", line)
-    return False
+    return ""
 
 
-def demo_rows(
-    judge: Judge, after: str, call: str, users: list | None, needed: bool = False
-) -> bool:
-    """Check the rows that the answer's own decorated function returns."""
-    called = demo_called(judge, after, call, needed)
-    if called:
+def demo_rows(judge: Judge, after: str, call: str, users: list | None, **options) -> str:
+    """Check the rows that the answer's own decorated function returns; return the call."""
+    if call := demo_called(judge, after, call, **options):
         given = judge.fact("demo")
-        said = compare_rows(given, users or [], "users")
+        difference = compare_rows(given, users or [], "users")
+        said = f"{call}: {difference}{_printed(judge, 'demo')}"
         hint = NO_RETURN.format("the function") if given is None else ""
         line = judge.source.line_of(call.partition("(")[0])
-        judge.check("demo rows", not said, f"{call}: {said}{_printed(judge, 'demo')}", line, hint)
-    return called
+        judge.check("demo rows", not difference, said, line, hint)
+        judge.judge_closed("closed", "demo", call)
+    return call
 
 
 def user_of(users: list, number: int) -> list:

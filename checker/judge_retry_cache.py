@@ -18,17 +18,13 @@ from checker.rows import compare_rows, count, short
 
 ENDLESS = 99  # failures after which the probe's function succeeds, to end an endless retry
 RETRIES, DELAY = 4, 3
-LOCKED, NO_TABLE = (
-    "OperationalError: database is locked",
-    "OperationalError: no such table: nowhere",
-)
+LOCKED = "OperationalError: database is locked"
+NO_TABLE = "OperationalError: no such table: nowhere"
 CALL = "fetch_users_with_retry(conn, 'one', second='two')"
 RESULT = ["result of", "one", "two"]
 CONNECTION_IN_KEY = "Is the connection part of your key? Each call has a connection of its own."
 AGAIN = "What is left of your counter when the decorated function is called again?"
-FIXED = (
-    "The decorator is used with retries=4 here. Where does your loop use the parameter `retries`?"
-)
+FIXED = "The decorator has retries=4 here. Where does your loop use the parameter `retries`?"
 
 
 def judge_retry(judge: Judge) -> bool:
@@ -40,24 +36,22 @@ def judge_retry(judge: Judge) -> bool:
             ("none fails", f"{CALL}, which does not fail,"),
             ("two fail", f"{CALL}, which fails twice ({LOCKED}) and then succeeds,"),
         ):
-            error, given = judge.error(step), (judge.fact(step, "given") or [None])[0]
+            error, given = judge.error(step), (judge.fact(step, "results") or [None])[0]
             if error and error.get("own") and not MISTAKES & set(error["bases"]):
-                said = f"{what} was called {count(judge.number(step, 'calls'), 'time')}"
-                said = f"{said}, and the caller got {describe(error)}"
+                times = count(judge.number(step, "calls"), "time")
+                said = f"{what} was called {times}, and the caller got {describe(error)}"
                 place = judge.source.line_of_swallow(*DECORATORS["8"]) or line
                 judge.check("retries", False, said, place)
             elif not judge.crashed("retries", step, what):
                 returned(judge, "retries", given == RESULT, step, what, given)
         judge.endless = every >= ENDLESS
         if two > 1:  # else it never retried, which is reported already
-            said = (
-                f"calls for retries={RETRIES}: {none} if no call fails, {two} if two fail,"
-                f" {every} if all fail"
-            )
+            said = f"with retries={RETRIES} it made {none} call if none fails, {two} if two fail,"
+            said = f"{said} {every} if all fail"
             right, hint = calls == [1, 3, RETRIES], FIXED if every == 3 else ""
             judge.check("attempts", right, said, line, hint)
             _waits(judge, steps, line)
-            again, error = judge.fact("again", "given"), judge.error("again")
+            again, error = judge.fact("again", "results"), judge.error("again")
             came = f"raised {describe(error)}" if error else f"gave {short(again)}"
             said = f"three calls of one decorated function, which fails twice in each, {came}"
             if right and judge.passed("retries") and judge.seen("again"):
@@ -69,8 +63,7 @@ def judge_retry(judge: Judge) -> bool:
         judge.check("retries everything", tried <= 1, said, line)
     judge.judge_wraps("retry_on_failure")
     users = judge.evidence("imported", "users")
-    if demo_rows(judge, "retries", "fetch_users_with_retry()", users):
-        judge.judge_closed("closed", "demo", "fetch_users_with_retry()")
+    demo_rows(judge, "retries", "fetch_users_with_retry()", users)
     return judge.seen("decorated")
 
 
@@ -95,7 +88,7 @@ def _waits(judge: Judge, steps: tuple, line: int | None) -> None:
 def judge_cache_query(judge: Judge) -> bool:
     users = judge.evidence("imported", "users") or []
     line = wrapper(judge)[1]
-    key = judge.source.line_with(r"\w*key\w*[ \t]*=[^=]") or line
+    key = judge.source.line_with(r"(?m)^[ \t]*(\w*key\w*[ \t]*=[^=]|if .*\bin \w*cache)") or line
     if decorated(judge, "hit"):
         _hit(judge, [[u[0], u[1]] for u in users if u[3] > 30], key)
         other = [[u[0], u[2]] for u in users if u[3] > 40]
@@ -122,12 +115,11 @@ def judge_cache_query(judge: Judge) -> bool:
         judge.check("stale", not stale, "after an UPDATE the old rows were returned", line)
     judge.judge_wraps("cache_query")
     stored = judge.evidence("before demo", "users")
-    if demo_rows(judge, "hit", "fetch_users_with_cache(query='SELECT ...')", stored):
+    if call := demo_rows(judge, "hit", "fetch_users_with_cache(query='SELECT ...')", stored):
         again = judge.fact("demo again", "sqlite") or []
         ran = [e for e in again if e[0] == "sql" and (judge.text("demo again", "query") in e[2])]
-        place, said = judge.source.line_of(r"fetch_users\w*"), "the second call ran the query again"
-        judge.check("demo rows", not ran, said, place)
-        judge.judge_closed("closed", "demo", "fetch_users_with_cache()")
+        said = f"{call} ran the query at the second call, too"
+        judge.check("demo rows", not ran, said, judge.source.line_of(call.partition("(")[0]))
     return judge.seen("decorated")
 
 
@@ -146,9 +138,7 @@ def _hit(judge: Judge, expected: list, line: int | None) -> None:
     judge.check("hit", calls == (1, 0), said, line, CONNECTION_IN_KEY if in_key else "")
 
 
-def _own_result(
-    judge: Judge, check: str, step: str, expected: list, what: str, line: int | None
-) -> None:
+def _own_result(judge: Judge, check: str, step: str, expected: list, what: str, line) -> None:
     """Check a call's result, which proves something only if the cache keeps results at all.
 
     A wrapper whose parameters do not allow such a call cannot return a wrong result for it.

@@ -33,22 +33,14 @@ class Source:
 
     def innermost(self, *names: str) -> tuple[str, int | None]:
         """Name and line of the innermost function, or __call__, of the first of these definitions."""
-        line = self.line_of(*names)
-        for top in ast.walk(self.tree):
-            if line and getattr(top, "lineno", None) == line and hasattr(top, "name"):
-                inner = [node for node in ast.walk(top) if isinstance(node, ast.FunctionDef)] or [
-                    top
-                ]
-                usual = [n for n in inner if n.name in ("wrapper", "inner", "wrapped", "__call__")]
-                return (usual or inner)[-1].name, (usual or inner)[-1].lineno
-        return "the wrapper", None
+        names = [name for name in names if self.line_of(name)][:1]
+        found = [n for n in self._nodes(*names) if names and isinstance(n, ast.FunctionDef)]
+        usual = [n for n in found if n.name in ("wrapper", "inner", "wrapped", "__call__")]
+        return next(((n.name, n.lineno) for n in reversed(usual or found)), ("the wrapper", None))
 
     def decorators_of(self, name: str) -> list[str]:
-        """The names of the decorators of a function."""
-        functions = [
-            n for n in ast.walk(self.tree) if isinstance(n, ast.FunctionDef) and n.name == name
-        ]
-        texts = [ast.unparse(one) for node in functions for one in node.decorator_list]
+        found = [n for n in self._nodes(name) if getattr(n, "name", "") == name]
+        texts = [ast.unparse(one) for node in found for one in node.decorator_list]
         return [text.partition("(")[0] for text in texts]
 
     def line_of_call(self, *names: str, inside: tuple[str, ...] = ()) -> int | None:

@@ -218,6 +218,9 @@ CASES = {
     "connection: no return": Case(
         "6", connect("try:\n    func(conn, *args, **kwargs)\nfinally:\n    conn.close()").replace("**kwargs):", "**kwargs):  # here"),
         WRONG, "result", "returned None What does wrapper return"),
+    "connection: wrapper without keyword arguments": Case(
+        "6", connect("try:\n    return func(conn, *args)\nfinally:\n    conn.close()").replace("    @functools.wraps(func)\n", "")
+        .replace("*args, **kwargs):", "*args):  # here"), CRASH, "result", "wrapper() got an unexpected keyword argument 'user_id'"),
     "connection: not passed": Case("6", connect("conn.close()\nreturn func(*args, **kwargs)"), CRASH, "connection",
                                    "raised TypeError: get_user_by_id() missing 1 required positional argument: 'conn'"),
     "connection: passed last": Case("6", connect("try:\n    return func(*args, conn, **kwargs)\nfinally:\n    conn.close()"), WRONG, "connection",
@@ -255,7 +258,7 @@ CASES = {
     "retry: backs off with jitter": Case("8", "import random\n" + retry(loop(wait="delay * 2 ** attempt + random.random()"))),
     "retry: sleeps a second at a time": Case("8", retry(loop().replace("time.sleep(delay)", "[time.sleep(1) for _ in range(delay)]"))),
     "retry: keeps the cause": Case("8", retry(loop(end="raise Exception('failed') from last"))),
-    "retry: range(3)": Case("8", retry(loop(times="3")), WRONG, "attempts", "calls for retries=4: 1 if no call fails, 3 if two fail, 3 if all fail The decorator is used with retries=4"),
+    "retry: range(3)": Case("8", retry(loop(times="3")), WRONG, "attempts", "with retries=4 it made 1 call if none fails, 3 if two fail, 3 if all fail The decorator has retries=4"),
     "retry: shadowed names": Case("8", retry("retries = 3\n" + loop()), WRONG, "attempts", "3 if all fail"),
     "retry: sleep(2)": Case("8", retry(loop(wait="2").replace("time.sleep(2)", "time.sleep(2)  # here")), WRONG, "waits", "with delay=3 it waited 2, 2 seconds between 3 calls"),
     "retry: less than delay": Case("8", retry(loop(wait="delay / 2 ** attempt")), WRONG, "waits", "it waited 3, 1.5 seconds"),

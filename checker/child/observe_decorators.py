@@ -59,16 +59,13 @@ def with_db_connection(observer: Observer, file: Path) -> None:
         seen.clear()
 
     if wrapped := decorated(observer, decorator, get_user_by_id):
-        for step, args, options in (
-            ("call", (2,), {"second": 7}),
-            ("keyword call", (), {"user_id": 3}),
-        ):
+        forms = ("call", (2,), {"second": 7}), ("keyword call", (), {"user_id": 3})
+        for step, args, options in forms:
             with observer.step(step) as fact:
                 try:
                     fact["value"] = wrapped(*args, **options)
                 finally:
-                    given = seen.get("conn")
-                    fact["calls"] = seen.get("calls", 0)
+                    fact["calls"], given = seen.get("calls", 0), seen.get("conn")
                     fact["kind"] = "" if hasattr(given, "cursor") else type(given).__name__
             after(step)
         for step, error in faults(observer):

@@ -69,7 +69,7 @@ def _attempts(
 
     fetch_users_with_retry.__qualname__ = fetch_users_with_retry.__name__
     with observer.step(step) as fact, closing(sqlite3.connect("users.db")) as conn:
-        fact |= {"events": events, "given": given}
+        fact |= {"events": events, "results": given}
         wrapped = retrying(fetch_users_with_retry)
         events.append(now())
         try:
