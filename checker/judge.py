@@ -32,6 +32,7 @@ QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 ERROR_HINTS = (
     (r"'NoneType' object is not callable",
      "What does your decorator return, and what does its wrapper return?"),
+    (r"local variable", "On which path through this function does the variable get no value?"),
     (r"'NoneType' object", "Which function returns None here, and on which path?"),
     (r"unexpected keyword argument|positional argument|multiple values for",
      "Compare the parameters in your `def` with the names and the order in the task."),

@@ -138,9 +138,8 @@ def judge_transactional(judge: Judge) -> bool:
     call = "update_user_email(user_id=3, new_email='new@checker.example')"
     if call := demo_called(judge, "commits", call):
         email = user_of(judge.evidence("demo", "users") or [], 3)[2:3]
-        said = (
-            f"after {call} the stored email is {short(*email or [None])}{_printed(judge, 'demo')}"
-        )
+        stored = short(*email or [None])
+        said = f"after {call} the stored email is {stored}{_printed(judge, 'demo')}"
         place = source.line_of(call.partition("(")[0])
         judge.check("demo rows", email == ["new@checker.example"], said, place)
         judge.judge_closed("closed", "demo", call)
@@ -191,7 +190,8 @@ def raises(judge: Judge, check: str, step: str, fault: str, expected: str = "") 
         judge.check(check, False, said, swallow or line)
     elif not mistaken(judge, check, step, f"the function raised {fault}, and then the wrapper"):
         came = judge.came_out(step, expected)
-        line = (error.get("place") or [0, line])[1]
+        place = error.get("place") or [judge.file, line]
+        line = place[1] if place[0] == judge.file else line
         said = f"{said} {describe(error)}, without the first error as its cause"
         judge.check(check, came, said, line, LOST)
 

@@ -265,7 +265,7 @@ CASES = {
     "retry: misspelt sleep": Case("8", retry(loop().replace("time.sleep(delay)", "tme.sleep(delay)  # here")), CRASH, "retries",
                                   "which fails twice (OperationalError: database is locked) and then succeeds, raised NameError: name 'tme'"),
     "retry: loses the error": Case("8", retry(loop(end="raise Exception('failed')  # here")), WRONG, "gives up", "but the caller got Exception: failed, without the first error as its cause A bare"),
-    "retry: unbound name": Case("8", retry(loop(end="raise error  # here")), CRASH, "gives up", "and then the wrapper raised UnboundLocalError"),
+    "retry: unbound name": Case("8", retry(loop(end="raise error  # here")), CRASH, "gives up", "where it is not associated with a value On which path through this function"),
     "retry: no retry": Case("8", retry("return func(*args, **kwargs)").replace("def wrapper(*args, **kwargs):", "def wrapper(*args, **kwargs):  # here"), WRONG, "retries",
                             "(OperationalError: database is locked) and then succeeds, was called 1 time, and the caller got OperationalError: database"),
     "retry: attempts run out for all calls": Case(
