@@ -203,7 +203,7 @@ CHECKS: dict[str, dict[str, Check]] = {
               "Go through your loop by hand for retries=3."),
         Check("gives up", "after the last attempt the error reaches the caller",
               "What does the wrapper do when every attempt has failed? A returned None looks like a result."),
-        Check("waits", "it waits `delay` seconds between two attempts",
+        Check("waits", "it waits at least `delay` seconds between two attempts",
               "A database that is locked now is probably still locked a microsecond later."),
         Check("last sleep", "it does not wait after the last attempt",
               "No attempt follows the last one. What is that sleep waiting for?"),

@@ -26,6 +26,7 @@ QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 ERROR_HINTS = (
     (r"'NoneType' object is not callable",
      "What does your decorator return, and what does its wrapper return?"),
+    (r"local variable", "On which path through this function does the variable get no value?"),
     (r"'NoneType' object", "Which function returns None here, and on which path?"),
     (r"unexpected keyword argument|positional argument|multiple values for",
      "Compare the parameters in your `def` with the names and the order in the task."),
@@ -34,6 +35,8 @@ ERROR_HINTS = (
     (r"Unread result found|Commands out of sync",
      "The cursor still has unread rows, so closing it fails. What if you close only the connection, "
      "in a `finally` of its own?"),
+    (r"^'query'$|tuple index out of range",
+     "Is the query in args or in kwargs here? Callers may use either."),
     (r"No module named '\d", "A module whose name begins with a digit needs importlib.import_module()."),
     (r"is locked", "Which connection still holds a transaction on the file at this moment?"),
     (r"closed (database|cursor)|Connection not available|not connected",
@@ -113,6 +116,7 @@ class Judge:
         self.exercise, self.run, self.source, self.file = exercise, run, source, file
         self.results: dict[str, Result] = {}
         self.endless = False  # it retried until the probe stopped failing
+        self.line: int | None = None  # where an error without a place of its own is reported
         self._told: dict[tuple, str] = {}  # errors, and the check that reported each
 
     def fact(self, step: str, name: str = "value"):
@@ -124,6 +128,12 @@ class Judge:
 
     def number(self, step: str, name: str) -> int:
         return self.fact(step, name) or 0
+
+    def passed(self, name: str) -> bool:
+        return name in self.results and self.results[name].passed
+
+    def failed(self, name: str) -> bool:
+        return name in self.results and not self.results[name].passed
 
     def items(self, step: str) -> list:
         value = self.fact(step)
@@ -196,7 +206,8 @@ class Judge:
 
     def place_of(self, error: dict) -> str:
         place = error.get("place")
-        return f"{place[0]}:{place[1]}" if place else self.file
+        file, line = place or (self.file, self.line)
+        return f"{file}:{line}" if line else file
 
     def unobserved(self) -> None:
         """Mark every check, except advice, that has no result as not reached: it does not pass."""

@@ -62,6 +62,8 @@ def install(path: str) -> Watch:
             return f"file:{path}?{text.partition('?')[2]}"
         return path
 
+    # Errors show these names.
+    WatchedConnection.__name__, connect.__qualname__ = "sqlite3.Connection", "connect"
     sqlite3.connect = sqlite3.dbapi2.connect = connect
     watch.real_connect = lambda: real_connect(path, timeout=2)
     return watch
