@@ -166,7 +166,8 @@ class Judge:
         root = path.parents[self.file.count("/")]
         for one in dict.fromkeys((path, path.parent / "seed.py", root / "seed.py")):
             source = Source(one) if one.is_file() else None
-            for names in (inside, (r"\w*conn\w*",)) if source else ():
+            others = (r"(?!main)\w+",) if one == path else inside
+            for names in (inside, (r"\w*conn\w*",), others) if source else ():
                 if source.line_of(*names) and (line := source.line_of_swallow(*names)):
                     return f"{one.relative_to(root).as_posix()}:{line}"
         return ""

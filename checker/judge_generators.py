@@ -18,9 +18,11 @@ FAULTS = {
 # What a driver says of a missing table, and of a connection that is lost or refused.
 DATABASE = (
     r"\b(1146|1356|20\d\d|4031)\b|doesn't exist|(?i:can't connect|lost connection)|gone away"
-    r"|not available|refused"
+    r"|not available|refused|pool exhausted"
 )
-RETURNED_NONE = "A function without `yield` and `return` returns None. Which of your lines gives the rows?"
+RETURNED_NONE = (
+    "A function without `yield` and `return` returns None. Which of your lines gives the rows?"
+)
 NO_ROWS = "Run the query by itself on the same database. How many rows does it return?"
 ENDLESS = "What ends your loop when there are no more rows?"
 SERVER_HINT = "Which module connects to a MySQL server, and what does your seed.py use?"

@@ -30,7 +30,9 @@ def judge_seed(judge: Judge) -> bool:
         return True
     names = judge.evidence("first run", "databases") or []
     said = f"the databases are {', '.join(names) or 'none'}"
-    _check(judge, "database", any(n.lower() == "alx_prodev" for n in names), said, "create_database")
+    _check(
+        judge, "database", any(n.lower() == "alx_prodev" for n in names), said, "create_database"
+    )
     if failed == "create_table":
         return True
     said = "Table user_data created successfully" in judge.text("first run", "table said")
@@ -43,7 +45,9 @@ def judge_seed(judge: Judge) -> bool:
     stored, expected = judge.evidence("first run", "stored") or 0, small_users()
     file = f"the checker's user_data.csv, whose header is {judge.evidence('csv', 'header')}"
     said = f"{stored} rows are stored and committed, of the {len(expected)} users in {file}"
-    _check(judge, "rows", stored == len(expected), said, "insert_data", r"insert\s+(ignore\s+)?into")
+    _check(
+        judge, "rows", stored == len(expected), said, "insert_data", r"insert\s+(ignore\s+)?into"
+    )
     if stored and columns.keys() >= set(COLUMNS):
         _values(judge, judge.evidence("first run", "user_data") or [])
     failed = _failed_call(judge, "second run")
