@@ -22,9 +22,10 @@ class Evidence:
     def answer(self, message: dict, run: sandbox.Run) -> dict:
         """Handle a mark or a request of the child."""
         act = self._look if "mark" in message else self._fulfil
+        locked = self._server.error if self._server else ()
         try:
             act(message, run)
-        except self._server.error if self._server else ():  # the answer still holds a lock
+        except locked:  # by the answer
             self._server.end_connections()
             act(message, run)
         return {"ok": True}
