@@ -2,6 +2,7 @@
 
 cli.py            the command line
 answers.py        finds answers and their files; sources.py reads these without running them
+imports.py        why an import failed: a missing package, or a fault of the answer
 exercises.py      the thirteen exercises: number, title, files
 checks.py         every check: what it looks for, its hint, whether it is an error or advice
 runner.py         checks in parallel: for each exercise a child, evidence and a verdict
@@ -14,5 +15,6 @@ report.py         the output: terminal, JSON, JUnit XML
 child/            what runs in the child; an answer can read nothing else of the checker
   probe.py        redirects databases to ours, imports the answer's file
   observe.py      its steps; observe_*.py call the answer's functions without knowing expected values
+  wanted.py       the names that each exercise asks for; the parent uses them, too
   watch_sqlite.py, redirect_mysql.py, standin_mysql.py    the databases that the answer uses
 """

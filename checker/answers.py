@@ -3,13 +3,16 @@
 import os
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from difflib import get_close_matches
 from functools import cached_property
+from itertools import chain
 from pathlib import Path
 
+from checker.child.wanted import NAMES
 from checker.exercises import EXERCISES, TOPIC_FOLDERS, Exercise
 from checker.sandbox import FOLDERS_LEFT_OUT, MAX_FILE
-from checker.sources import SECRET_NAME, read_source, secrets_in
+from checker.sources import SECRET_NAME, Source, read_source, secrets_in
 
 NO_EXERCISE = re.compile(r"(^|[-_])main\.py$|^test|^__", re.IGNORECASE)
 ENVIRONMENT = re.compile(
@@ -24,45 +27,74 @@ SETTINGS = (
     (r"(DB|DATABASE|SCHEMA|NAME)$", "ALX_prodev"),
 )
 MASK = "********"
+TOPICS = frozenset(TOPIC_FOLDERS)
 
 
 @dataclass
 class Answer:
-    """One person's answers: `root` is the folder to copy, `topics` are the topics to check."""
+    """One person's answers: `root` is the folder to copy, `topics` are the topics to check.
+
+    `folder` is where the files are looked for, if that is only a part of `root`: a topic folder
+    whose scripts may need files of the folder above, such as seed.py.
+    """
 
     root: Path
     name: str
     topics: frozenset[str]
+    folder: Path | None = None
 
     def find(self, exercise: Exercise) -> Path | None:
-        """The exercise's file: by the course's name, or else by a similar name."""
-        places = self._folders(exercise.topic)
-        for folder in places:
-            if (path := folder / exercise.file).is_file():
-                return path
-        if any(map(_topic_of, places)):  # topic folders exist: search no others
-            places = [self.root, *filter(_topic_of, places)]
-        pattern = re.compile(exercise.also)
-        taken = {other.file.lower() for other in EXERCISES} - {exercise.file.lower()}
-        for folder in places:
-            for path in sorted(folder.glob("*.py")):
-                plain = re.sub(r"^\d+|[^a-z]", "", path.stem.lower())
-                if NO_EXERCISE.search(path.name) or path.name.lower() in taken:
-                    continue
-                if pattern.fullmatch(plain):
-                    return path
-        return None
+        """The exercise's file. A file in the topic's folder comes before all others.
 
-    def _folders(self, topic: str) -> list[Path]:
-        inside = [self.root, *_subfolders(self.root)]
-        own = [f for f in inside if re.search(TOPIC_FOLDERS[topic], f.name, re.IGNORECASE)]
-        others = [f for f in inside if not _topic_of(f)]
-        return own + others
+        A file that has only a similar name, or is in an unexpected folder, counts only if it
+        defines one of the names that the exercise asks for.
+        """
+        paths = self._searched()
+        exact = [path for path in paths if path.name == exercise.file]
+        outer = [path for path in paths if self.root in (path.parent, path.parent.parent)]
+        alike = [path for path in outer if _is_similar(path, exercise)]
+        own = [path for path in outer if exercise.topic in _topic_of(path.parent)]
+        has_folders = any(_topic_of(path.parent) for path in outer)
+        near = [path for path in alike if path in own] + exact
+        near += [path for path in alike if path.parent == self.root or not has_folders]
+        return next(chain(
+            (path for path in exact if path in own),
+            (path for path in near if defines(path, exercise)),
+            (path for path in exact if path in outer and not _topic_of(path.parent)),
+        ), None)  # fmt: skip
+
+    def why_missing(self, exercise: Exercise) -> str:
+        """Say which file was looked for, and what the file of the nearest name lacks."""
+        said, wanted = f"there is no file {exercise.file}", Path(exercise.file)
+        files = {_plain(p): p for p in _files(self.folder or self.root) if _may_be(p, exercise)}
+        near = [files[name] for name in get_close_matches(_plain(wanted), files, cutoff=0.8)]
+        near += [path for path in self._searched() if _is_similar(path, exercise)]
+        if not near:
+            return said
+        place = near[0].relative_to(self.root).as_posix()
+        if near[0].suffix != ".py" or defines(near[0], exercise):
+            return f"{said}; there is {place}"
+        return f"{said}; {place} defines no {' or '.join(NAMES[exercise.number])}"
+
+    def note(self, exercise: Exercise) -> str:
+        """Say where the file was found, if the answer has topic folders but it is elsewhere."""
+        file = self.find(exercise)
+        if file is None or exercise.topic in _topic_of(file.parent):
+            return ""
+        place = file.relative_to(self.root).as_posix()
+        folders = {path.parent for path in self._searched()} - {self.root}
+        has_folders = any(map(_topic_of, folders))
+        return f"found as {place}, not in a folder for {exercise.topic}" if has_folders else ""
+
+    def _searched(self) -> list[Path]:
+        inside = self.folder or self.root
+        found = [p for p in self.sources if p.parent == self.root or inside in p.parents]
+        return sorted(found, key=lambda path: (len(path.parts), path))
 
     @cached_property
     def sources(self) -> dict[Path, str]:
         """The text of every Python file, by its path."""
-        return {path: read_source(path) for path in _python_files(self.root)}
+        return {path: read_source(path) for path in _files(self.root) if path.suffix == ".py"}
 
     @cached_property
     def secrets(self) -> list[str]:
@@ -100,10 +132,19 @@ class Answer:
                         break
         return found
 
-    def declared_packages(self) -> str:
-        """The text of the requirements files, in lower case."""
+    def declared_packages(self) -> set[str]:
+        """The packages in the requirements files, in lower case, with underscores."""
         files = [*self.root.glob("*requirements*.txt"), *self.root.glob("*/*requirements*.txt")]
-        return "\n".join(read_source(path) for path in files).lower()
+        text = "\n".join(read_source(path) for path in files).lower().replace("-", "_")
+        return set(re.findall(r"(?m)^\s*(\w[\w.]*)", text))
+
+
+def defines(path: Path, exercise: Exercise) -> bool:
+    """Whether the file defines one of the names that the exercise asks for, or a similar one."""
+    # The observers take a class of exercises 10 and 11 only if the file itself defines it.
+    names = Source(path).names(imported=exercise.number not in ("10", "11"))
+    patterns = [pattern for group in NAMES[exercise.number].values() for pattern in group]
+    return any(re.fullmatch(p, name, re.IGNORECASE) for p in patterns for name in names)
 
 
 def find_answers(path: Path) -> tuple[list[Answer], bool]:
@@ -122,9 +163,7 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
     for folder in _subfolders(path):
         inner = _first_answer(folder, depth=3)
         # A folder without any exercise counts as an answer in which every exercise is missing.
-        root = inner.root if inner else folder
-        topics = inner.topics if inner else frozenset()
-        found.append(Answer(root, folder.name, topics))
+        found.append(replace(inner or Answer(folder, "", frozenset()), name=folder.name))
     if not any(answer.topics for answer in found):
         raise FileNotFoundError(
             f"no exercise in {path}: expected folders such as python-generators-0x00"
@@ -141,18 +180,18 @@ def _answer_at(folder: Path) -> Answer | None:
     if len(answers_inside) > 1 or len(inside) > 2 * len(topics):
         return None  # a folder of answers, some of them named after their topic
     if topics:
-        return Answer(folder, folder.name, frozenset(topics))
+        return Answer(folder, folder.name, TOPICS)
     if not _has_exercise(folder):
         return None
-    if own := _topic_of(folder):
-        # A single topic folder: its scripts may need files of the folder above, such as seed.py.
-        has_seed = (folder.parent / "seed.py").is_file()
-        root = folder.parent if has_seed else folder
-        return Answer(root, folder.name, frozenset(own))
-    topics = {
-        e.topic for e in EXERCISES if Answer(folder, folder.name, frozenset()).find(e) is not None
-    }
-    return Answer(folder, folder.name, frozenset(topics))
+    answer = Answer(folder, folder.name, TOPICS)
+    own = set(_topic_of(folder))
+    others = [e for e in EXERCISES if e.topic not in own and e.number != "seed" and answer.find(e)]
+    if not own or others:
+        return answer
+    # A single topic folder: its scripts may need files of the folder above, such as seed.py.
+    has_seed = (folder.parent / "seed.py").is_file()
+    root = folder.parent if has_seed else folder
+    return Answer(root, folder.name, frozenset(own), folder)
 
 
 def _first_answer(folder: Path, depth: int) -> Answer | None:
@@ -163,6 +202,20 @@ def _first_answer(folder: Path, depth: int) -> Answer | None:
             if answer := _first_answer(inner, depth - 1):
                 return answer
     return None
+
+
+def _plain(path: Path) -> str:
+    """The letters of a file's name, without .py or .py.txt."""
+    return re.sub(r"[^a-z]", "", path.stem.lower().removesuffix(".py"))
+
+
+def _may_be(path: Path, exercise: Exercise) -> bool:
+    taken = {other.file.lower() for other in EXERCISES} - {exercise.file.lower()}
+    return not NO_EXERCISE.search(path.name) and path.name.lower() not in taken
+
+
+def _is_similar(path: Path, exercise: Exercise) -> bool:
+    return _may_be(path, exercise) and bool(re.fullmatch(exercise.also, _plain(path)))
 
 
 def _topic_of(folder: Path) -> list[str]:
@@ -178,9 +231,7 @@ def _has_exercise(folder: Path) -> bool:
     """Whether the folder itself holds an exercise's file."""
     names = {path.name.lower() for path in folder.glob("*.py")}
     return any(
-        e.file.lower() in names or any(
-            re.fullmatch(e.also, re.sub(r"^\d+|[^a-z]", "", Path(n).stem)) for n in names
-        )
+        e.file.lower() in names or any(re.fullmatch(e.also, _plain(Path(n))) for n in names)
         for e in EXERCISES
     ) or (bool(_topic_of(folder)) and bool(names))  # fmt: skip
 
@@ -195,10 +246,10 @@ def _subfolders(folder: Path) -> list[Path]:
     )  # fmt: skip
 
 
-def _python_files(root: Path) -> Iterator[Path]:
+def _files(root: Path) -> Iterator[Path]:
     for folder, folders, files in os.walk(root):
         folders[:] = sorted(f for f in folders if f not in FOLDERS_LEFT_OUT and f[0] != ".")
         for name in sorted(files):
             path = Path(folder) / name
-            if name.endswith(".py") and path.is_file() and path.stat().st_size <= MAX_FILE:
+            if name[0] != "." and path.is_file() and path.stat().st_size <= MAX_FILE:
                 yield path

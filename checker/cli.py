@@ -9,7 +9,7 @@ from pathlib import Path
 from checker import report as reports
 from checker.answers import find_answers
 from checker.checks import explain
-from checker.exercises import chosen
+from checker.exercises import EXERCISES, chosen
 from checker.runner import SECONDS, Task, check, failures
 
 
@@ -21,14 +21,18 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         exercises = chosen(options.only)
         answers, single = find_answers(options.path)
+        if options.path.is_file():
+            exercises = [e for e in EXERCISES if answers[0].find(e) == options.path.resolve()]
+            if not exercises:
+                raise ValueError(f"no exercise has the file {options.path}")
+        elif single and not options.only:
+            exercises = [e for e in exercises if e.topic in answers[0].topics]
     except (FileNotFoundError, ValueError) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2
     warnings.simplefilter("ignore", SyntaxWarning)  # of the answers' code, which is parsed here
     # On SIGTERM, exit normally, which stops the servers and the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    if single and not options.only:
-        exercises = [e for e in exercises if e.topic in answers[0].topics]
     report = reports.Report()
     done, of = 0, len(answers) * len(exercises)
 
@@ -61,10 +65,12 @@ def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="check.py",
         description="Check answers to the exercises. Each answer runs in a copy of its folder.",
+        epilog="The exit status is 0 only if every exercise that was asked for passes.",
     )
     parser.add_argument(
         "path", nargs="?", type=Path, default=Path(),
-        help="one answer (a folder of topic folders, or one topic folder), or a folder of answers",
+        help="one answer: a folder of topic folders (all thirteen exercises), one topic folder (its "
+        "exercises), or one exercise's file; or a folder of answers",
     )  # fmt: skip
     parser.add_argument(
         "--only", action="append", default=[], metavar="EXERCISE",

@@ -38,8 +38,7 @@ EXERCISES = (
         "Create the database ALX_prodev and its table user_data, and load user_data.csv.",
     ),
     Exercise(
-        "1", "stream users", GENERATORS, "0-stream_users.py", r"streamusers?",
-        ("stream_users",),
+        "1", "stream users", GENERATORS, "0-stream_users.py", r"streamusers?", ("stream_users",),
         "A generator that streams the rows of user_data one by one.",
     ),
     Exercise(
@@ -58,8 +57,7 @@ EXERCISES = (
         "The average age, computed from a generator of ages, without SQL's AVG and without a list.",
     ),
     Exercise(
-        "5", "query logging", DECORATORS, "0-log_queries.py", r"logquer\w*",
-        ("log_queries",),
+        "5", "query logging", DECORATORS, "0-log_queries.py", r"logquer\w*", ("log_queries",),
         "A decorator that logs the SQL a function is called with.",
     ),
     Exercise(
@@ -78,8 +76,7 @@ EXERCISES = (
         "A decorator that calls a failing function again, with a pause between the attempts.",
     ),
     Exercise(
-        "9", "query cache", DECORATORS, "4-cache_query.py", r"cache\w*",
-        ("cache_query",),
+        "9", "query cache", DECORATORS, "4-cache_query.py", r"cache\w*", ("cache_query",),
         "A decorator that caches the results of queries.",
     ),
     Exercise(

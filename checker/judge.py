@@ -1,13 +1,13 @@
 """Turn facts and evidence into results: the part that all topics share, and the verdict."""
 
 import re
-import sys
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
 from checker.answers import Answer
 from checker.checks import CHECKS, Check
 from checker.exercises import Exercise
+from checker.imports import explain_import, missing_package
 from checker.rows import count
 from checker.sandbox import Run
 from checker.sources import Source
@@ -17,14 +17,8 @@ TIMEOUT, EXITED, NEEDS, SKIPPED = "TIMEOUT", "EXITED", "NEEDS-DEPENDENCY", "SKIP
 CHECKER = "CHECKER"
 NOT_REACHED = "the answer did not get as far as this check"
 VERDICTS = (PASS, WRONG, CRASH, SYNTAX, MISSING, TIMEOUT, EXITED, NEEDS, SKIPPED, CHECKER)
-# A missing module is the answer's fault, except one of these or one that the answer declares.
-PACKAGES = frozenset(
-    {"aiomysql", "aiosqlite", "asyncmy", "asyncpg", "colorama", "decouple", "django", "dotenv",
-     "environ", "environs", "faker", "flask", "matplotlib", "MySQLdb", "mysql", "numpy", "pandas",
-     "peewee", "psycopg", "psycopg2", "pydantic", "pymysql", "requests", "rich", "sqlalchemy",
-     "tabulate", "tqdm", "unidecode", "uuid6"}
-)  # fmt: skip
 TELLING = re.compile(r"error|exception|fail|denied|warn|could not|cannot", re.IGNORECASE)
+NOT_JUDGED = (NEEDS, SKIPPED, CHECKER)
 QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 
 
@@ -301,7 +295,7 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
     exercise, run = judge.exercise, judge.run
     verdict = Verdict(exercise, WRONG, place=judge.file)
     failed_import = judge.error("import")
-    missing = _missing_package(run, answer)
+    missing = missing_package(run, answer)
     if run.trouble:
         verdict.verdict, verdict.said = (
             CHECKER,
@@ -309,9 +303,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         )
         return verdict
     if missing:
-        verdict.verdict = NEEDS
-        verdict.said = f"not judged, because the module {missing!r} is not installed here"
-        verdict.hint = "Install the package that contains this module, then check again."
+        package, error = missing
+        verdict.verdict, verdict.place = NEEDS, judge.place_of(error)
+        verdict.said = f"imports {error['module']}, but its package {package} is not installed here"
+        verdict.hint = f"Not judged. Install {package} for the Python that runs check.py."
         return verdict
     if run.no_server:
         verdict.verdict, verdict.said = (
@@ -340,18 +335,15 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
     elif failed_import and not needs_found:
         exits = "SystemExit" in failed_import["bases"]
         verdict.verdict = EXITED if exits else CRASH
-        verdict.said = f"importing the file raised {describe(failed_import)}"
-        verdict.place = judge.place_of(failed_import)
-        verdict.hint = "Run the file by itself and read the last line of the traceback first."
+        _import_failed(verdict, judge, answer)
     elif not needs_found:
         verdict.said = f"the file does not define {' or '.join(exercise.needs)}"
         verdict.hint = "Compare your names with the functions and classes that the task names."
     elif not verdict.failed:
         verdict.verdict = PASS
     elif failed_import and "Exception" in failed_import["bases"]:
-        verdict.verdict, verdict.place = CRASH, judge.place_of(failed_import)
-        verdict.said = f"importing the file raised {describe(failed_import)}"
-        verdict.hint = "Run the file by itself and read the last line of the traceback first."
+        verdict.verdict = CRASH
+        _import_failed(verdict, judge, answer)
     elif any(result.exits for result in verdict.failed):
         verdict.verdict = EXITED
     elif verdict.failed[0].crashed or all(result.crashed for result in verdict.failed[:2]):
@@ -362,17 +354,12 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
     return verdict
 
 
-def _missing_package(run: Run, answer: Answer) -> str | None:
-    for fact in run.facts.values():
-        error = fact.get("error")
-        if error and "ImportError" in error["bases"] and error["module"]:
-            name = error["module"].partition(".")[0]
-            if name in sys.stdlib_module_names or name == "seed":
-                continue
-            known = name in PACKAGES or name.lower() in answer.declared_packages()
-            if known and "ModuleNotFoundError" in error["bases"]:
-                return name
-    return None
+def _import_failed(verdict: Verdict, judge: Judge, answer: Answer) -> None:
+    error = judge.error("import")
+    more, hint = explain_import(error, answer)
+    verdict.said = f"importing the file raised {describe(error)}{more}"
+    verdict.hint = hint or "Run the file by itself and read the last line of the traceback first."
+    verdict.place = judge.place_of(error)
 
 
 def doing(step: str) -> str:

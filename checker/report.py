@@ -7,7 +7,7 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from checker.answers import Answer
-from checker.judge import PASS, SKIPPED, VERDICTS, WRONG, Verdict
+from checker.judge import NOT_JUDGED, PASS, VERDICTS, WRONG, Verdict
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 WIDTH = 100
@@ -39,25 +39,32 @@ class Report:
             name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
             said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
             self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
+            if note := answer.note(verdict.exercise):
+                self._indented(_sentence(note), DIM)
             for text, place, hint in _problems(verdict):
                 where = f"{place}: " if place else ""
                 self._indented(f"{where}{_sentence(text)}")
                 if hint:
                     self._indented(f"Hint: {hint}", DIM)
         self._advice(verdicts)
-        right = sum(verdict.verdict == PASS for verdict in verdicts)
-        self.line(f"  {right} of {len(verdicts)} right")
+        total = [f"  {_right(verdicts)} of {len(verdicts)} right", _not_judged(verdicts)]
+        self.line(", ".join(filter(None, total)))
 
     def _advice(self, verdicts: list[Verdict]) -> None:
-        found: dict[tuple[str, str], list[str]] = {}
+        """Print each piece of advice once: what was seen where, then the hint that they share."""
+        found: dict[str, dict[str, list[str]]] = {}
         for verdict in verdicts:
             for result in verdict.advice:
-                same = (result.check.looks_for, result.check.hint)
-                found.setdefault(same, []).append(verdict.exercise.number)
+                if result.said not in verdict.said:  # the verdict itself says it already
+                    seen = found.setdefault(result.check.hint, {})
+                    place = f"{verdict.exercise.number} ({result.place})"
+                    seen.setdefault(_sentence(result.said), []).append(place)
         if found:
             self.line("  Advice (does not change the result):")
-        for (looks_for, hint), numbers in found.items():
-            self._indented(f"{', '.join(numbers)}: better if {looks_for}. {hint}", DIM)
+        for hint, seen in found.items():
+            for said, places in seen.items():
+                self._indented(f"{', '.join(places)}: {said}", DIM)
+            self._indented(f"Hint: {hint}", DIM)
 
     def _indented(self, text: str, colour: str | None = None) -> None:
         for part in textwrap.wrap(
@@ -73,9 +80,11 @@ class Report:
         """Print one line for each answer, with its exercises in order."""
         longest = max(len(answer.name) for answer, _ in all_verdicts)
         for answer, verdicts in all_verdicts:
-            right = sum(verdict.verdict == PASS for verdict in verdicts)
             cells = " ".join(self._cell(verdict) for verdict in verdicts)
-            self.line(f"{answer.name:{longest}}  {right:2}/{len(verdicts)}  {cells}")
+            right = f"{_right(verdicts):2}/{len(verdicts)}"
+            self.line(
+                f"{answer.name:{longest}}  {right}  {cells}  {_not_judged(verdicts)}".rstrip()
+            )
         self.line()
         totals = [v.verdict for _, verdicts in all_verdicts for v in verdicts]
         self.line("  ".join(f"{totals.count(v)} {v}" for v in VERDICTS if v in totals))
@@ -88,6 +97,15 @@ class Report:
         return self.paint(text, _colour(verdict))
 
 
+def _right(verdicts: list[Verdict]) -> int:
+    return sum(verdict.verdict == PASS for verdict in verdicts)
+
+
+def _not_judged(verdicts: list[Verdict]) -> str:
+    number = sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
+    return f"{number} not judged" if number else ""
+
+
 def _sentence(text: str) -> str:
     first = text.partition(" ")[0]
     begin = text[:1].upper() + text[1:] if first.isalpha() else text
@@ -95,7 +113,7 @@ def _sentence(text: str) -> str:
 
 
 def _colour(verdict: Verdict) -> str:
-    return {PASS: GREEN, SKIPPED: YELLOW}.get(verdict.verdict, RED)
+    return GREEN if verdict.verdict == PASS else YELLOW if verdict.verdict in NOT_JUDGED else RED
 
 
 def _problems(verdict: Verdict) -> list[tuple[str, str, str]]:
@@ -113,16 +131,17 @@ def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:
         "answers": [
             {
                 "name": answer.name,
-                "right": sum(verdict.verdict == PASS for verdict in verdicts),
+                "right": _right(verdicts),
                 "of": len(verdicts),
-                "exercises": [_exercise_data(verdict) for verdict in verdicts],
+                "not_judged": sum(verdict.verdict in NOT_JUDGED for verdict in verdicts),
+                "exercises": [_exercise_data(answer, verdict) for verdict in verdicts],
             }
             for answer, verdicts in all_verdicts
         ]
     }
 
 
-def _exercise_data(verdict: Verdict) -> dict:
+def _exercise_data(answer: Answer, verdict: Verdict) -> dict:
     return {
         "exercise": verdict.exercise.number,
         "title": verdict.exercise.title,
@@ -131,6 +150,7 @@ def _exercise_data(verdict: Verdict) -> dict:
         "said": verdict.said,
         "hint": verdict.hint,
         "place": verdict.place,
+        "note": answer.note(verdict.exercise),
         "seconds": round(verdict.seconds, 2),
         "checks": [
             {
@@ -153,7 +173,7 @@ def write_json(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> 
 
 
 def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
-    """Write a suite per answer and a case per exercise; CHECKER is an error, SKIPPED is skipped."""
+    """Write a suite per answer and a case per exercise: not judged is skipped, CHECKER an error."""
     suites = ET.Element("testsuites")
     for answer, verdicts in all_verdicts:
         kinds = [_junit_kind(verdict) for verdict in verdicts]
@@ -178,7 +198,9 @@ def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) ->
 
 
 def _junit_kind(verdict: Verdict) -> str | None:
-    return {PASS: None, SKIPPED: "skipped", "CHECKER": "error"}.get(verdict.verdict, "failure")
+    if verdict.verdict in NOT_JUDGED:
+        return "error" if verdict.verdict == "CHECKER" else "skipped"
+    return None if verdict.verdict == PASS else "failure"
 
 
 def _printable(text: str) -> str:

@@ -112,15 +112,14 @@ class _Checker:
         answer, exercise = task.answer, task.exercise
         file = answer.find(exercise)
         if file is None:
-            said = f"there is no file {exercise.file}"
-            return Verdict(exercise, MISSING, said)
+            return Verdict(exercise, MISSING, answer.why_missing(exercise))
         place = file.relative_to(answer.root).as_posix()
         source = Source(file)
         if source.error:
             line = getattr(source.error, "lineno", None)
             said = f"Python cannot read the file: {getattr(source.error, 'msg', source.error)}"
-            hint = "Check this line and the one before: brackets, quotes, colons and indentation."
-            return Verdict(exercise, SYNTAX, said, hint, f"{place}:{line}" if line else place)
+            place = f"{place}:{line}" if line else place
+            return Verdict(exercise, SYNTAX, said, source.syntax_hint(), place)
         if source.is_empty():
             return Verdict(exercise, MISSING, "the file contains no code", place=place)
         if not _wants_server(task):

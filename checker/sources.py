@@ -2,9 +2,15 @@
 
 import ast
 import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
+MODULE_WITH_DIGIT = re.compile(r"\s*(from|import)\s+[\w.]*?(\b\d|\w-)")
+DIGIT_HINT = (
+    "A module whose name begins with a digit or contains a hyphen cannot be imported by `import`. "
+    "Which function of importlib takes the name as text?"
+)
 SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", re.IGNORECASE)
 
 
@@ -15,12 +21,41 @@ class Source:
         self.path, self.text, self.error = path, read_source(path), None
         try:
             self.tree = ast.parse(path.read_bytes(), filename=path.name)
-        except (SyntaxError, ValueError) as error:
+        except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
             self.tree, self.error = ast.Module([], []), error
 
     def is_empty(self) -> bool:
         body = [node for node in self.tree.body if not _is_docstring(node)]
         return self.error is None and not body
+
+    def syntax_hint(self) -> str:
+        line = getattr(self.error, "lineno", 0) or 0
+        if any(map(MODULE_WITH_DIGIT.match, self.text.splitlines()[line - 1 : line])):
+            return DIGIT_HINT
+        return "Check this line and the one before: brackets, quotes, colons and indentation."
+
+    def names(self, imported: bool = True) -> set[str]:
+        """The functions and classes that the file defines at its top level, and names for such.
+
+        `imported` includes imports, except from the standard library, and assignments such as
+        `retry = again` or `retry = decorate(function)`.
+        """
+        if self.error:
+            return set(re.findall(r"(?m)^(?:async\s+)?(?:def|class)\s+(\w+)", self.text))
+        found, nodes = set(), list(self.tree.body)
+        for node in nodes:
+            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                found.add(node.name)
+                continue
+            if imported and isinstance(node, ast.ImportFrom):
+                if (node.module or "").partition(".")[0] not in sys.stdlib_module_names:
+                    found |= {alias.asname or alias.name for alias in node.names}
+            elif imported and isinstance(node, ast.Assign):
+                values = node.value.args if isinstance(node.value, ast.Call) else [node.value]
+                if any(isinstance(v, ast.Name | ast.Attribute | ast.Lambda) for v in values):
+                    found |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+            nodes += ast.iter_child_nodes(node)
+        return found
 
     def line_of(self, *names: str) -> int | None:
         """The line that defines the first of these functions or classes; names may be patterns."""

@@ -17,10 +17,10 @@ from known_forms import FORMS
 from known_wrong import KNOWN_WRONG, Wrong
 
 from checker import databases, judge
-from checker.answers import Answer, find_answers
+from checker.answers import Answer
 from checker.checks import CHECKS
 from checker.cli import main
-from checker.exercises import EXERCISES, Exercise, chosen
+from checker.exercises import EXERCISES, Exercise
 from checker.judge import Verdict
 from checker.report import Report
 from checker.runner import Task, check
@@ -341,39 +341,6 @@ def test_closed_pipe_ends_the_checker_quietly():
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
     assert done.stdout.startswith("4. average age")
     assert done.stderr == ""
-
-
-@pytest.mark.parametrize(
-    ("path", "single", "names", "topics"),
-    [
-        (ROOT, True, [ROOT.name], TOPICS),
-        (PLAIN, True, ["plain"], TOPICS),
-        (PLAIN.parent, False, ["other", "plain"], TOPICS),
-        (PLAIN / "python-decorators-0x01", True, ["python-decorators-0x01"], {"decorators"}),
-        (ROOT / "python-generators-0x00", True, ["python-generators-0x00"], {"generators"}),
-    ],
-)
-def test_answers_are_found_from_each_kind_of_path(path, single, names, topics):
-    answers, is_single = find_answers(path)
-    assert (is_single, [answer.name for answer in answers]) == (single, names)
-    assert answers[0].topics == topics
-
-
-def test_answers_in_folders_or_files_of_other_names_are_found(tmp_path):
-    for name in ("my-generators", "my-decorators"):
-        write(tmp_path / "many" / name, {"5": "x = 1", "README.py": "x = 1"})
-    answers, single = find_answers(tmp_path / "many")
-    assert (single, len(answers)) == (False, 2)
-    names = ("Async_Stuff/3_concurrent_queries.py", "decorators/2-cache-queries.py")
-    answer = write(tmp_path / "one", dict.fromkeys([*names, "decorators/2-main.py"], "x = 1"))
-    assert answer.find(BY_NUMBER["12"]).name == "3_concurrent_queries.py"
-    assert answer.find(BY_NUMBER["9"]).name == "2-cache-queries.py"
-    assert answer.find(BY_NUMBER["5"]) is None
-
-
-def test_exercises_are_chosen_by_number_or_name():
-    assert [e.number for e in chosen(["4", "retry", "seed"])] == ["seed", "4", "8"]
-    assert len(chosen([])) == 13
 
 
 def test_docs_show_the_report_that_is_printed(verdicts, capsys):

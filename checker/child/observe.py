@@ -153,7 +153,7 @@ class Observer:
         return {
             "type": type(error).__name__,
             "bases": [base.__name__ for base in type(error).__mro__],
-            "message": _message(error),
+            "message": _message(error).replace(self._root + os.sep, ""),
             "module": getattr(error, "name", None) if isinstance(error, ImportError) else None,
             "place": place,
             "chain": [_message(e) for e in chain],

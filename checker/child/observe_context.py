@@ -7,6 +7,7 @@ import inspect
 from pathlib import Path
 
 from checker.child.observe import Observer, call, find, finish, has_callable
+from checker.child.wanted import NAMES
 
 ALL = "SELECT * FROM users"
 DATABASE = r"^db|database|file|path|conn|(?<!user)(?<!user_)name"
@@ -17,13 +18,7 @@ PARAMETERS = r"param|arg|value|age|condition|thresh"
 
 def connection(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(
-        module,
-        "DatabaseConnection",
-        r"\w*(database|db)\w*conn\w*",
-        r"\w*conn\w*",
-        kind=_manager(module),
-    )
+    manager = find(module, *NAMES["10"]["DatabaseConnection"], kind=_manager(module))
     if manager is None:
         return
     # Some answers take the query here, too, and return the rows.
@@ -46,14 +41,7 @@ def connection(observer: Observer, file: Path) -> None:
 
 def query(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(
-        module,
-        "ExecuteQuery",
-        r"execute_?query\w*",
-        r"\w*query\w*",
-        r"\w*exec\w*",
-        kind=_manager(module),
-    )
+    manager = find(module, *NAMES["11"]["ExecuteQuery"], kind=_manager(module))
     if manager is None:
         return
     form, mark = _form(observer, module, manager)
@@ -111,13 +99,10 @@ def _form(observer: Observer, module, manager):
 
 def concurrent(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    everybody = find(
-        module, "async_fetch_users", r"\w*fetch(?!\w*(older|concurrent))\w*users?\w*", kind=_async
-    )
-    older = find(
-        module, "async_fetch_older_users", r"\w*older\w*", r"\w*(over|above)\w*", kind=_async
-    )
-    both = find(module, "fetch_concurrent(ly)?", r"\w*concurrent\w*", r"\w*gather\w*")
+    names = NAMES["12"]
+    everybody = find(module, *names["async_fetch_users"], kind=_async)
+    older = find(module, *names["async_fetch_older_users"], kind=_async)
+    both = find(module, *names["fetch_concurrently"])
     functions = {"users": everybody, "older": older, "both": both}
     functions = {name: function for name, function in functions.items() if function}
     with observer.step("functions") as fact:

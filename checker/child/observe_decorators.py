@@ -4,6 +4,7 @@ import sqlite3
 from pathlib import Path
 
 from checker.child.observe import Observer, find, finish, is_own
+from checker.child.wanted import NAMES
 
 ALL = "SELECT * FROM users"
 BY_ID = "SELECT * FROM users WHERE id = ?"
@@ -11,9 +12,7 @@ BY_ID = "SELECT * FROM users WHERE id = ?"
 
 def log_queries(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(
-        module, "log_queries", r"log_?quer\w*", r"\w*log\w*quer\w*", kind=is_function_of(module)
-    )
+    decorator = find(module, *NAMES["5"]["log_queries"], kind=is_function_of(module))
     if decorator is not None:
         seen = {}
 
@@ -50,7 +49,7 @@ def log_queries(observer: Observer, file: Path) -> None:
 
 def with_db_connection(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(module, "with_db_connection", r"with_?\w*conn\w*", kind=is_function_of(module))
+    decorator = find(module, *NAMES["6"]["with_db_connection"], kind=is_function_of(module))
     if decorator is not None:
         seen = {}
 
@@ -90,7 +89,7 @@ def with_db_connection(observer: Observer, file: Path) -> None:
 
 def transactional(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(module, "transactional", r"\w*transaction\w*", kind=is_function_of(module))
+    decorator = find(module, *NAMES["7"]["transactional"], kind=is_function_of(module))
     if decorator is not None:
 
         def ours(conn, user_id, name):

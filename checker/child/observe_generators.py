@@ -14,6 +14,7 @@ from pathlib import Path
 
 from checker.child import redirect_mysql
 from checker.child.observe import Observer, drop, find, finish, is_own
+from checker.child.wanted import NAMES
 
 SIZE = r"size|batch|limit|per|count|^n$|rows"
 OFFSET = r"off|start|skip|page_?num|^page$"
@@ -22,10 +23,10 @@ ENOUGH = 400  # more rows than the small table has
 
 def stream(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    function = find(module, "stream_users?")
+    function = find(module, NAMES["1"]["stream_users"][0])
     if function is None and callable(module):  # as the course's main file calls it
         function = module
-    function = function or find(module, r"stream_?users?\w*", r"\w*user\w*")
+    function = function or find(module, *NAMES["1"]["stream_users"][1:])
     _found(observer, module, function)
     if function is not None:
         _values(observer, "rows", lambda: _take(function()))
@@ -35,10 +36,8 @@ def stream(observer: Observer, file: Path) -> None:
 
 def batches(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    generator = find(module, "stream_users_in_batches", r"\w*stream\w*batch\w*", r"\w*fetch\w*batch\w*",
-                     r"\w*in_batches")  # fmt: skip
-    processing = find(module, "batch_processing", r"batch_?process\w*", r"process\w*batch\w*",
-                      r"\w*process\w*")  # fmt: skip
+    generator = find(module, *NAMES["2"]["stream_users_in_batches"])
+    processing = find(module, *NAMES["2"]["batch_processing"])
     _found(observer, module, generator, processing)
     _chunks(observer, generator, "batches", (10, 19, 1))
     if processing is not None:
@@ -54,10 +53,8 @@ def batches(observer: Observer, file: Path) -> None:
 
 def pages(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    lazy = find(module, "lazy_paginat(e|ion|or)", r"lazy_?\w*pag\w*", r"\w*lazy\w*")
-    single = find(
-        module, "paginate_users?", r"(?!lazy)\w*page?_?\w*users?\w*", r"(fetch|get)_?\w*page\w*"
-    )
+    lazy = find(module, *NAMES["3"]["lazy_paginate"])
+    single = find(module, *NAMES["3"]["paginate_users"])
     _found(observer, module, lazy, single)
     _chunks(observer, lazy, "pages", (10, 19))
     if single is not None:
@@ -76,11 +73,9 @@ def pages(observer: Observer, file: Path) -> None:
 
 def ages(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    generator = find(
-        module, "stream_user_ages?", r"stream\w*ages?\w*", r"\w*stream\w*|\w*generat\w*"
-    )
+    generator = find(module, *NAMES["4"]["stream_user_ages"])
     average = find(
-        module, r"(calculate_|compute_|get_)?average_age", r"\w*(average|avg|mean)\w*", r"calc\w*",
+        module, *NAMES["4"]["average_age"],
         kind=lambda value: callable(value) and is_own(module, value) and value is not generator,
     )  # fmt: skip
     _found(observer, module, generator, average)

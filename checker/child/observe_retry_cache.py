@@ -5,13 +5,12 @@ from pathlib import Path
 
 from checker.child.observe import Observer, find, finish
 from checker.child.observe_decorators import BY_ID, apply, close, demo, is_function_of, name_of
+from checker.child.wanted import NAMES
 
 
 def retry(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(
-        module, "retry_on_failure", r"retry\w*", r"\w*retry\w*", kind=is_function_of(module)
-    )
+    decorator = find(module, *NAMES["8"]["retry_on_failure"], kind=is_function_of(module))
     if decorator is not None:
         with observer.step("decorated") as fact:
 
@@ -76,13 +75,7 @@ def _called_again(observer: Observer, decorator) -> None:
 
 def cache_query(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(
-        module,
-        "cache_query",
-        r"cache_?\w*quer\w*",
-        r"\w*cach\w*|\w*memo\w*",
-        kind=is_function_of(module),
-    )
+    decorator = find(module, *NAMES["9"]["cache_query"], kind=is_function_of(module))
     if decorator is not None:
         calls = []
 

@@ -3,22 +3,14 @@
 from pathlib import Path
 
 from checker.child.observe import Observer, find, finish
+from checker.child.wanted import NAMES
 
 DATA = "user_data.csv"
 
 
 def seed(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    functions = {
-        name: find(module, name, *patterns)
-        for name, patterns in {
-            "connect_db": (r"connect_?(to_)?(db|server|mysql|database)",),
-            "create_database": (r"create_?(db|database)\w*",),
-            "connect_to_prodev": (r"connect_?(to_)?\w*prodev\w*",),
-            "create_table": (r"create_?\w*table\w*",),
-            "insert_data": (r"insert_?\w*|load_?data|populate\w*",),
-        }.items()
-    }
+    functions = {name: find(module, *patterns) for name, patterns in NAMES["seed"].items()}
     with observer.step("functions") as fact:
         fact["found"] = [name for name, function in functions.items() if function]
     if None in functions.values():
