@@ -142,7 +142,8 @@ class _Checker:
             copied.parent.mkdir(parents=True, exist_ok=True)
             copied.write_bytes(file.read_bytes())
             users_db = copied.parent / "users.db"
-            _put_data(answer, exercise, root, users_db)
+            header = _csv_header(answer)
+            _put_data(exercise, root, users_db, header)
             proxy = None
             if server is not None:
                 server.reset(tables=exercise.number != "seed")
@@ -177,6 +178,7 @@ class _Checker:
                 self._seconds,
                 evidence.answer,
             )
+            run.evidence["csv"] = {"header": ",".join(header)}
             if server is not None:
                 server.end_connections()
         judge = Judge(exercise, run, source, place)
@@ -185,9 +187,9 @@ class _Checker:
         return judge_verdict(judge, answer, needs_found)
 
 
-def _put_data(answer: Answer, exercise: Exercise, root: Path, users_db: Path) -> None:
+def _put_data(exercise: Exercise, root: Path, users_db: Path, header: list[str]) -> None:
     """Put users.db and user_data.csv where a script of the answer may look for them."""
-    text = users.csv_text(_csv_header(answer))
+    text = users.csv_text(header)
     folders = {root, users_db.parent, *(f for f in root.iterdir() if f.is_dir())}
     for folder in folders:
         (folder / "user_data.csv").write_text(text, encoding="utf-8")

@@ -79,12 +79,12 @@ class Source:
         return [text.partition("(")[0] for text in texts]
 
     def line_of_call(self, *names: str, inside: tuple[str, ...] = ()) -> int | None:
-        """The line of the first call of a method or function of one of these names."""
+        """The line of the first call of a method or function; names may be patterns."""
         for node in self._nodes(*inside):
             if isinstance(node, ast.Call):
                 function = node.func
                 name = getattr(function, "attr", getattr(function, "id", None))
-                if name in names:
+                if name and any(re.fullmatch(one, name) for one in names):
                     return node.lineno
         return None
 
