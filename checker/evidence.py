@@ -1,9 +1,6 @@
 """What the parent observes at the moments that the child marks, and does on its request."""
 
-import contextlib
-import sqlite3
 import time
-from pathlib import Path
 
 from checker import databases, sandbox, users
 from checker.exercises import GENERATORS, Exercise
@@ -16,9 +13,8 @@ WATCHED = frozenset({"before first", "first", "second"})  # marks at which a str
 class Evidence:
     """Answers the child's marks and requests, and records what the parent observes."""
 
-    def __init__(self, exercise: Exercise, server, proxy: CountingProxy | None, users_db: Path):
-        self._exercise, self._server, self._proxy = exercise, server, proxy
-        self._users_db = users_db
+    def __init__(self, exercise: Exercise, server, proxy: CountingProxy | None, room: sandbox.Room):
+        self._exercise, self._server, self._proxy, self._room = exercise, server, proxy, room
         self._baseline = 0
 
     def answer(self, message: dict, run: sandbox.Run) -> dict:
@@ -66,13 +62,10 @@ class Evidence:
                 seen["databases"] = [n for n in names if n.lower() not in databases.SYSTEM]
             if mark in ("imported", "first run", "second run"):
                 seen["user_data"] = self._server.rows()
-        if self._exercise.topic != GENERATORS:
-            if mark == "imported":  # the answer may have created a table of its own
-                with contextlib.suppress(sqlite3.Error):  # and may still hold a lock on it
-                    users.make_users_db(self._users_db)
-            seen["users"] = users.read_sqlite(self._users_db, "users")
-        elif self._exercise.number == "seed" and not seen.get("user_data"):
-            seen["user_data"] = users.read_sqlite(self._users_db, "user_data")
+        table = "user_data" if self._exercise.number == "seed" else "users"
+        if self._exercise.topic != GENERATORS or (table == "user_data" and not seen.get(table)):
+            with self._room.users_db() as path:
+                seen[table] = users.read_sqlite(path, table)
         return seen
 
     def _settle(self, mark: str) -> None:

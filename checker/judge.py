@@ -196,7 +196,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         return verdict
     judge.unobserved()
     verdict.results = judge.in_order()
-    if judge.endless:
+    if run.stopped:
+        verdict.verdict, verdict.said = CRASH, f"{run.stopped}, in the step {run.step!r}"
+        verdict.hint = "Look for a loop that writes files or starts processes without an end."
+    elif judge.endless:
         verdict.verdict, verdict.place = TIMEOUT, judge.file
         verdict.said = "the answer was still retrying after 99 failures"
         verdict.hint = "What ends your loop if every attempt fails?"
