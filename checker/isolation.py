@@ -29,15 +29,15 @@ WARNING = (
     "this machine cannot isolate answers, so they can read and change your files; install bubblewrap"
     " (Linux, where namespaces are allowed)"
 )
-Command = Callable[[Path, dict[str, str], list[str]], list[str]]
+Command = Callable[..., list[str]]
 
 
 @functools.cache
 def isolation() -> Command | None:
     """The way to isolate a program on this machine; None if there is none.
 
-    It is a function: the command from a folder to mount on, paths to show (with their paths inside),
-    and the program.
+    It is a function that makes the command from a folder to mount on, the paths to show, with their
+    paths inside, and the program; one path may be `writable`.
     """
     ways: list[Command] = []
     if bwrap := shutil.which("bwrap"):
@@ -60,24 +60,29 @@ def _works(way: Command) -> bool:
     return done.returncode == 0
 
 
-def _bubblewrap(start: list[str], _folder: Path, shown: dict[str, str], program: list) -> list[str]:
+def _bubblewrap(
+    start: list[str], _folder: Path, shown: dict, program: list, writable: Path | None = None
+) -> list[str]:
     command = [*start, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
     for place, size in SIZES.items():
         command += ["--size", str(size), "--tmpfs", place]
-    for source, place in (_readable() | shown).items():
-        is_link = os.path.islink(source)
-        source = os.readlink(source) if is_link else source
-        command += ["--symlink" if is_link else "--ro-bind", source, place]
+    for source, place in (shown := _readable(shown)).items():
+        if os.path.islink(source):
+            command += ["--symlink", os.readlink(source), place]
+        else:
+            command += ["--bind" if source == str(writable) else "--ro-bind", source, place]
     for device in DEVICES:
         command += ["--dev-bind", device, device]
-    for place, target in _links().items():
+    for place, target in _links(shown).items():
         command += ["--symlink", target, place]
     # Root could write to /proc/sys even without capabilities.
     command += ["--proc", "/proc", "--remount-ro", "/proc", "--remount-ro", "/", "--chdir", "/"]
     return [*command, "--", *program]
 
 
-def _unshare(start: list[str], folder: Path, shown: dict[str, str], program: list) -> list[str]:
+def _unshare(
+    start: list[str], folder: Path, shown: dict, program: list, writable: Path | None = None
+) -> list[str]:
     script = [
         "set -eu; wanted=${PATH-}; PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         f"mkdir {quote(f'{folder}/root')}; cd {quote(f'{folder}/root')}",
@@ -86,7 +91,7 @@ def _unshare(start: list[str], folder: Path, shown: dict[str, str], program: lis
     for place, size in SIZES.items():
         script.append(f"mkdir .{place}; mount -t tmpfs -o mode=755,size={size} tmpfs .{place}")
     mounts = _mount_points()
-    for source, place in (_readable() | shown).items():
+    for source, place in (shown := _readable(shown)).items():
         script.append(f"mkdir -p {quote('.' + os.path.dirname(place))}")
         if os.path.islink(source):
             script.append(f"ln -s {quote(os.readlink(source))} {quote('.' + place)}")
@@ -94,6 +99,8 @@ def _unshare(start: list[str], folder: Path, shown: dict[str, str], program: lis
         make = "mkdir -p" if os.path.isdir(source) else ": >"
         script.append(f"{make} {quote('.' + place)}")
         script.append(f"mount --rbind {quote(source)} {quote('.' + place)}")
+        if source == str(writable):
+            continue
         real = os.path.realpath(source)
         below = [mount.removeprefix(real) for mount in mounts if mount.startswith(real + "/")]
         for part in ("", *below):
@@ -101,7 +108,7 @@ def _unshare(start: list[str], folder: Path, shown: dict[str, str], program: lis
             script.append(f"mount -o {options} {quote('.' + place + part)}")
     for device in DEVICES:
         script.append(f": >.{device}; mount --bind {device} .{device}")
-    for place, target in _links().items():
+    for place, target in _links(shown).items():
         script.append(f"ln -s {target} .{place}")
     script.append("mount -t proc proc proc")
     if "--map-root-user" in start:  # else this would be the machine's limit, not the namespace's
@@ -130,17 +137,16 @@ def _flags(path: str) -> list[str]:
     return [name for name in names if flags & getattr(os, f"ST_{name.upper()}")]
 
 
-def _links() -> dict[str, str]:
+def _links(shown: dict[str, str]) -> dict[str, str]:
     return {
         place: target
         for place, target in LINKS.items()
-        if not any(Path(shown).is_relative_to(place) for shown in _readable())
+        if not any(Path(path).is_relative_to(place) for path in shown.values())
     }
 
 
-@functools.cache
-def _readable() -> dict[str, str]:
-    """What a program can read, and its path inside: the system, the interpreter, the probe."""
+def _readable(shown: dict[str, str]) -> dict[str, str]:
+    """What a program can read, and its path inside: the system, the interpreter, and this."""
     prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
     python = sys.executable  # of a virtual environment: a link, perhaps to another link
     while os.path.islink(python):
@@ -154,4 +160,4 @@ def _readable() -> dict[str, str]:
         inside_another = any(Path(place).is_relative_to(other) for other in found)
         if os.path.exists(place) and not inside_another:
             found.append(place)
-    return {place: place for place in found} | {str(PROBE.parent): str(PROBE_INSIDE.parent)}
+    return {place: place for place in found} | shown

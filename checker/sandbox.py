@@ -120,7 +120,7 @@ class Room:
         self._database = DATABASE if self.isolated else given / "database"
         if not self.isolated:
             self._database.mkdir()
-        self._shown = {str(given): str(GIVEN)}
+        self._shown = {str(given): str(GIVEN), str(PROBE.parent): str(PROBE_INSIDE.parent)}
         self._open: dict[str, int] = {}
 
     def order(self) -> dict:
