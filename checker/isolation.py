@@ -7,11 +7,12 @@ This is done by bubblewrap, else by util-linux: the first way that works on this
 
 import functools
 import os
+import secrets
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from shlex import quote
 
@@ -39,21 +40,39 @@ def isolation() -> Command | None:
     It is a function that makes the command from a folder to mount on, the paths to show, with their
     paths inside, and the program; one path may be `writable`.
     """
-    ways: list[Command] = []
+    ways: list[Command] = [*_as_nobody()] if os.geteuid() == 0 else []
     if bwrap := shutil.which("bwrap"):
-        for user in (["--unshare-user", "--disable-userns"], []):
+        for user in (["--unshare-user", "--disable-userns"], ["--unshare-user"]):
             ways.append(functools.partial(_bubblewrap, [bwrap, *user]))
     if (unshare := shutil.which("unshare")) and shutil.which("setpriv"):
-        for user in (["--map-root-user"], []):
-            ways.append(functools.partial(_unshare, [unshare, *user]))
+        ways.append(functools.partial(_unshare, [unshare, "--map-root-user"]))
     return next(filter(_works, ways), None)
+
+
+def _as_nobody() -> Iterator[Command]:
+    """For root: the program runs as a user that owns nothing, whose processes the kernel limits."""
+    setpriv, bwrap, unshare = map(shutil.which, ("setpriv", "bwrap", "unshare"))
+    if not setpriv:
+        return
+    for tool, way in ((bwrap, _bubblewrap), (unshare, _unshare)):
+
+        def command(folder, shown, program, writable=None, tool=tool, way=way):
+            user = str((1 << 20) + secrets.randbelow(1 << 30))
+            change = [setpriv, "--reuid", user, "--regid", user, "--clear-groups"]
+            rights = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+            change = [] if writable else [*change, *rights]
+            return way([tool], folder, shown, [*change, *program], writable)
+
+        if tool:
+            yield command
 
 
 def _works(way: Command) -> bool:
     with tempfile.TemporaryDirectory(prefix="check-") as folder:
-        program = [sys.executable, "-c", "import ctypes, socket, sqlite3"]
+        look = f"import ctypes, socket, sqlite3; open({str(PROBE_INSIDE)!r}).close()"
+        shown = {str(PROBE.parent): str(PROBE_INSIDE.parent)}
         try:
-            command = way(Path(folder), {}, program)
+            command = way(Path(folder), shown, [sys.executable, "-c", look])
             done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=20)
         except (OSError, subprocess.TimeoutExpired):
             return False
@@ -63,9 +82,15 @@ def _works(way: Command) -> bool:
 def _bubblewrap(
     start: list[str], _folder: Path, shown: dict, program: list, writable: Path | None = None
 ) -> list[str]:
-    command = [*start, "--unshare-all", "--die-with-parent", "--cap-drop", "ALL"]
+    command = [*start, "--die-with-parent", "--cap-drop", "ALL"]
+    if start[1:]:
+        command.append("--unshare-all")
+    else:  # root: setpriv, which the program begins with, needs the rights to drop them all
+        command += [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts")]
+        for right in () if writable else ("SETUID", "SETGID", "SETPCAP"):
+            command += ["--cap-add", f"CAP_{right}"]
     for place, size in SIZES.items():
-        command += ["--size", str(size), "--tmpfs", place]
+        command += ["--perms", "1777", "--size", str(size), "--tmpfs", place]
     for source, place in (shown := _readable(shown)).items():
         if os.path.islink(source):
             command += ["--symlink", os.readlink(source), place]
@@ -89,7 +114,7 @@ def _unshare(
         "mount -t tmpfs -o mode=755,size=1m tmpfs . ; cd ../root; mkdir -p proc dev var old",
     ]
     for place, size in SIZES.items():
-        script.append(f"mkdir .{place}; mount -t tmpfs -o mode=755,size={size} tmpfs .{place}")
+        script.append(f"mkdir .{place}; mount -t tmpfs -o mode=1777,size={size} tmpfs .{place}")
     mounts = _mount_points()
     for source, place in (shown := _readable(shown)).items():
         script.append(f"mkdir -p {quote('.' + os.path.dirname(place))}")
@@ -121,6 +146,8 @@ def _unshare(
     setpriv = shutil.which("setpriv")
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
     no_rights = [setpriv, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+    if program[0] == setpriv:  # which drops them itself
+        no_rights = []
     shell = ["/bin/sh", "-c", "\n".join(script), "-"]
     return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *no_rights, *program]
 

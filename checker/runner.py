@@ -165,7 +165,7 @@ class _Checker:
                 "mysql": mysql and {
                     "socket": mysql, "user": databases.CLIENT, "password": databases.CLIENT,
                 },
-                "limits": {
+                "limits": room.limits() | {
                     "RLIMIT_CORE": 0,
                     "RLIMIT_FSIZE": sandbox.FILE_SIZE,
                     "RLIMIT_NOFILE": 1024,
