@@ -59,6 +59,7 @@ def _as_nobody() -> Iterator[Command]:
         def command(folder, shown, program, writable=None, tool=tool, way=way):
             user = str((1 << 20) + secrets.randbelow(1 << 30))
             change = [setpriv, "--reuid", user, "--regid", user, "--clear-groups"]
+            change += ["--pdeathsig", "KILL"]  # again, since a new user has none
             rights = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
             change = [] if writable else [*change, *rights]
             return way([tool], folder, shown, [*change, *program], writable)

@@ -62,7 +62,7 @@ def check(
         servers = []
         try:
             servers = stack.enter_context(databases.servers(count))
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # the driver's own, too
             reason = f"the private server does not start: {str(error).strip()[-300:]}"
         pool = stack.enter_context(ThreadPoolExecutor(jobs))
         free: queue.Queue = queue.Queue()

@@ -160,10 +160,17 @@ class Room:
         """Open the folders to look at, while the answer's code does not run yet."""
         places = {"database": str(self._database)}
         if self.isolated:
+            self._open["process"] = os.pidfd_open(process)
             root = f"/proc/{process}/root"
             places = {name: f"{root}/{name}" for name in ("database", "tmp", "proc")}
         for name, place in places.items():
             self._open[name] = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+
+    def kill(self) -> None:
+        """Kill the probe's process, also if it has left the group that the parent kills."""
+        if number := self._open.get("process"):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(number, signal.SIGKILL)
 
     def close(self) -> None:
         for number in self._open.values():
@@ -172,7 +179,7 @@ class Room:
 
     def excess(self) -> str:
         """What the child has too much of; an empty text if nothing, or if nothing can be seen."""
-        if not self.isolated or not self._open:
+        if not self.isolated or "proc" not in self._open:
             return ""
         found = [os.fstatvfs(self._open[name]) for name in ("database", "tmp")]
         if sum((one.f_blocks - one.f_bfree) * one.f_frsize for one in found) > MAX_WRITTEN:
@@ -244,7 +251,7 @@ def run_child(
         if stopping.is_set():
             end_running()
         said, ended = _Tail(child.stdout), threading.Event()
-        watch = threading.Thread(target=_watch, args=(room, run, child, ended), daemon=True)
+        watch = threading.Thread(target=_watch, args=(room, run, child, ended, ours), daemon=True)
         try:
             room.open(_process_of(ours, seconds))
             watch.start()
@@ -258,6 +265,7 @@ def run_child(
                 run.status = child.wait(2)
         finally:
             ended.set()
+            room.kill()
             _end(child, token[:16])
             _running.discard(child)
             said.join()
@@ -281,12 +289,15 @@ def _process_of(ours: socket.socket, seconds: float) -> int:
     return process
 
 
-def _watch(room: Room, run: Run, child: subprocess.Popen, ended: threading.Event) -> None:
+def _watch(room: Room, run: Run, child, ended: threading.Event, ours: socket.socket) -> None:
     """Stop a child that writes too much or starts too many processes."""
     while not ended.wait(LOOK_SECONDS):
         if excess := room.excess():
             run.stopped = excess
-            child.kill()  # and so its process namespace
+            room.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            ours.shutdown(socket.SHUT_RDWR)  # what is left of the answer may keep its end open
             return
 
 
