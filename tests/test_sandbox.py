@@ -261,7 +261,7 @@ def python_for(mentor: Mentor) -> str:
     if mentor.number is None:
         return sys.executable
     command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    is_new = "import sys; sys.exit(sys.version_info < (3, 11))"
+    is_new = "import sqlite3, sys; sys.exit(sys.version_info < (3, 11))"
     for python in (sys.executable, "/usr/bin/python3"):
         done = subprocess.run([*command, python, "-c", is_new], capture_output=True)
         if done.returncode == 0:
