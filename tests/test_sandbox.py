@@ -37,13 +37,14 @@ def read(path):
 
 
 def write(path):
-    with open(path, "a") as file:
+    with open(path, "r+") as file:
+        file.seek(0, 2)
         file.write("#")
     return True
 
 
 def make(path):
-    write(path)
+    open(path, "w").close()
     os.remove(path)
     return True
 
@@ -106,9 +107,8 @@ def has_rights():
 
 TRIED = {
     "home read": lambda: read(HOME + "/secret.txt"),
-    "home listed": lambda: os.listdir(HOME),
+    "home listed": lambda: "secret.txt" in os.listdir(HOME),
     "home written": lambda: write(HOME + "/secret.txt"),
-    "home made": lambda: make(HOME + "/made"),
     "project read": lambda: read(PROJECT + "/secret.txt"),
     "project written": lambda: write(PROJECT + "/seed.py"),
     "probe written": lambda: write(sys.modules["__main__"].__file__),
@@ -125,7 +125,7 @@ TRIED = {
     "environments": secret_environment,
     "parent seen": lambda: list(checkers()),
     "parent's root": lambda: [os.listdir(f"/proc/{p}/root" + HOME) for p in checkers()],
-    "first process's root": lambda: os.listdir("/proc/1/root" + HOME),
+    "first process's root": lambda: "secret.txt" in os.listdir("/proc/1/root" + HOME),
     "parent signalled": lambda: [os.kill(int(p), 0) for p in checkers()],
     "parent's group signalled": lambda: os.kill(PLACES["process"], 0) or True,
     "open folders": lambda: [n for n in range(3, 99) if os.path.isdir(f"/proc/self/fd/{n}/")],
@@ -151,7 +151,7 @@ for name, attempt in TRIED.items():
             worked.append(name)
     except (OSError, KeyError):
         pass
-for name in ("/tmp", "/var/tmp", "/dev/shm"):  # its own: nothing of it appears outside
+for name in ("/tmp", "/var/tmp", "/dev/shm", HOME):  # nothing of it appears outside
     try:
         open(name + "/" + PLACES["mark"], "w").close()
     except OSError:
@@ -261,7 +261,8 @@ def python_for(mentor: Mentor) -> str:
     if mentor.number is None:
         return sys.executable
     command = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups"]
-    is_new = "import sqlite3, sys; sys.exit(sys.version_info < (3, 11))"
+    command += ["sh", "-c", 'exec "$0" "$@"']  # setpriv itself still starts it with root's rights
+    is_new = "import sys; sys.exit(sys.version_info < (3, 11))"
     for python in (sys.executable, "/usr/bin/python3"):
         done = subprocess.run([*command, python, "-c", is_new], capture_output=True)
         if done.returncode == 0:
@@ -323,7 +324,7 @@ def test_answer_gets_out_in_no_way(mentor, attempts, tool):
     if python == sys.executable:  # else there may be no driver
         assert "got out by []" in found["a", "1"]["said"]
     assert {path: path.read_bytes() for path in before} == before
-    for folder in OPEN_FOLDERS:
+    for folder in (*OPEN_FOLDERS, mentor.home):
         assert not Path(folder, mentor.mark).exists()
 
 
