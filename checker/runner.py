@@ -117,6 +117,8 @@ class _Checker:
             said = f"there is no file {exercise.file}"
             return Verdict(exercise, MISSING, said)
         place = file.relative_to(answer.root).as_posix()
+        if not file.resolve().is_relative_to(answer.root.resolve()):
+            return Verdict(exercise, MISSING, "the file is a link out of the answer", place=place)
         source = Source(file)
         if source.error:
             line = getattr(source.error, "lineno", None)

@@ -451,3 +451,11 @@ def test_links_are_copied_if_they_stay_inside_the_answer(tmp_path):
         name for name in copied if "secret" in name or "outside" in name or "config" in name
     }
     assert len(copied) < 20
+
+
+def test_exercise_that_is_a_link_out_of_the_answer_is_not_read(mentor):
+    mentor.answer("a", "")
+    (mentor.answers / "a" / LOGGING).unlink()
+    (mentor.answers / "a" / LOGGING).symlink_to(mentor.home / "secret.txt")
+    _, found = mentor.check(mentor.answers / "a", "--only", "5")
+    assert found["a", "5"]["said"] == "the file is a link out of the answer"
