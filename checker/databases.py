@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from checker.isolation import isolation
 from checker.users import STRANGER, plain_users, small_users
 from servers import Server, find_program, private_server, why_no_program
 
@@ -28,6 +29,7 @@ RIGHTS = (
     " SHOW DATABASES, RELOAD, PROCESS, CREATE USER"
 )
 OPTIONS = (
+    "--skip-networking",
     "--log-output=TABLE",
     "--innodb-lock-wait-timeout=3",
     "--lock-wait-timeout=4",
@@ -218,4 +220,20 @@ def servers(count: int) -> Iterator[list[Database]]:
     Raises RuntimeError if they do not start.
     """
     with contextlib.ExitStack() as stack:
-        yield [Database(stack.enter_context(private_server(*OPTIONS))) for _ in range(count)]
+        started = []
+        for _ in range(count):
+            server = stack.enter_context(private_server(*OPTIONS, wrap=_isolated))
+            stack.callback(server.kill)  # its data is not needed any more
+            started.append(Database(server))
+        yield started
+
+
+def _isolated(server: Server) -> list[str]:
+    """The server's command, isolated: an answer can give itself all rights there, those on files too."""
+    if (isolate := isolation()) is None:
+        return server.command
+    program, folder = server.program, server.socket.parent
+    command = server.command[server.command.index(program.command[0]) :]
+    shown = {str(path): str(path) for path in (program.root or program.path.parent, folder)}
+    # Inside, an ordinary user may be root.
+    return isolate(folder, shown, [*command, "--user=root"], writable=folder)

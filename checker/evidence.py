@@ -1,9 +1,5 @@
 """What the parent observes at the moments that the child marks, and does on its request."""
 
-import contextlib
-import sqlite3
-from pathlib import Path
-
 from checker import databases, sandbox, users
 from checker.exercises import GENERATORS, Exercise
 from checker.proxy import CountingProxy
@@ -14,9 +10,8 @@ WATCHED = frozenset({"first", "second", "stopped"})  # marks of one and the same
 class Evidence:
     """Answers the child's marks and requests, and records what the parent observes."""
 
-    def __init__(self, exercise: Exercise, server, proxy: CountingProxy | None, users_db: Path):
-        self._exercise, self._server, self._proxy = exercise, server, proxy
-        self._users_db = users_db
+    def __init__(self, exercise: Exercise, server, proxy: CountingProxy | None, room: sandbox.Room):
+        self._exercise, self._server, self._proxy, self._room = exercise, server, proxy, room
         self._before = 0  # how many connections had been made when the step began
 
     def answer(self, message: dict, run: sandbox.Run) -> dict:
@@ -67,8 +62,6 @@ class Evidence:
             if mark in ("imported", "first run", "second run"):
                 seen["user_data"] = self._server.rows()
         if self._exercise.topic != GENERATORS:
-            if mark == "imported":  # the answer may have created a table of its own
-                with contextlib.suppress(sqlite3.Error):  # and may still hold a lock on it
-                    users.make_users_db(self._users_db)
-            seen["users"] = users.read_sqlite(self._users_db, "users")
+            with self._room.users_db() as path:
+                seen["users"] = users.read_sqlite(path, "users")
         run.evidence.setdefault(mark, seen)

@@ -216,9 +216,6 @@ class Judge:
         told = (error["type"], error["message"], str(error.get("place")))
         return self._told.setdefault(told, name) == name
 
-    def failed(self, name: str) -> bool:
-        return name in self.results and not self.results[name].passed
-
     def fail_at(self, name: str, error: dict, said: str, **more) -> None:
         """Fail the check at the line of an error that the answer raised, with that error's hint."""
         self._record(name, False, said, self.place_of(error), hint_for(error), **more)
@@ -327,7 +324,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         return verdict
     judge.unobserved()
     verdict.results = judge.in_order()
-    if judge.endless:
+    if run.stopped:
+        verdict.verdict, verdict.said = CRASH, f"{run.stopped}, in the step {run.step!r}"
+        verdict.hint = "Look for a loop that writes files or starts processes without an end."
+    elif judge.endless:
         verdict.verdict, verdict.place = TIMEOUT, judge.file
         verdict.said = "the answer was still retrying after 99 failures"
         verdict.hint = "What ends your loop if every attempt fails?"

@@ -81,13 +81,12 @@ class Server:
         raise RuntimeError(f"the server at port {self.port} did not get ready:\n{log}")
 
     def is_ready(self) -> bool:
-        """Return whether our user can log in, both by the socket and by TCP."""
+        """Return whether our user can log in, by the socket and, unless that is off, by TCP."""
         # By the socket first: then MySQL knows the password, and takes it by TCP without TLS, too.
-        return (
-            self.socket.exists()
-            and self.takes_login(unix_socket=str(self.socket))
-            and self.takes_login(host=self.host, port=self.port)
-        )
+        if not self.socket.exists() or not self.takes_login(unix_socket=str(self.socket)):
+            return False
+        no_network = "--skip-networking" in self.command
+        return no_network or self.takes_login(host=self.host, port=self.port)
 
     def takes_login(self, **address) -> bool:
         # Not at the top: the checker says by itself if the driver is missing. Not by connect(), which
@@ -128,13 +127,17 @@ class Server:
 
 @contextlib.contextmanager
 def private_server(
-    *options: str, kind: str | None = None, plaintext: bool = False
+    *options: str,
+    kind: str | None = None,
+    plaintext: bool = False,
+    wrap: Callable[[Server], list[str]] | None = None,
 ) -> Iterator[Server]:
     """Run a server with an empty data folder; stop it and remove the folder afterwards.
 
     `kind` is "mariadb" or "mysql", with a version if need be ("mariadb-11.8"); None is any. `options`
     go to the server as they are; one that not every kind knows needs the prefix --loose-. TLS is as that
-    server has it by default; `plaintext` turns it off. Raises FileNotFoundError if there is no such
+    server has it by default; `plaintext` turns it off. `wrap` returns another command for a server, say
+    one that isolates it. Raises FileNotFoundError if there is no such
     server, RuntimeError with its log if it does not start.
     """
     program = find_program(kind)
@@ -150,6 +153,8 @@ def private_server(
             *([NO_TLS[program.kind]] if plaintext else []),
             *options,
         )
+        if wrap:
+            server.command = wrap(server)
         server.start()
         try:
             yield server
@@ -186,7 +191,8 @@ def server_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        while folder.exists():  # a server in another namespace ends a little after it was killed
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_init_file(folder: Path) -> Path:
