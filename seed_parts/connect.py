@@ -11,7 +11,15 @@ import time
 from collections.abc import Callable
 
 from seed_parts.embedded import connect_embedded, create_file
-from seed_parts.errors import CONFLICT, clean_up, closing, explained, is_transient, kind_of
+from seed_parts.errors import (
+    CONFLICT,
+    ELSEWHERE,
+    clean_up,
+    closing,
+    explained,
+    is_transient,
+    kind_of,
+)
 from seed_parts.mysql import connect_mysql, note_lost
 from seed_parts.settings import read_settings
 
@@ -21,14 +29,15 @@ ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 15, 0.1, 5.0
 logger = logging.getLogger(__name__)
 
 
-def connect_db():
+def connect_db(*, within: float | None = None):
     """Connect to the server, with no database chosen.
 
-    Raises the driver's own error, with host, port, user and what to do; never the password.
+    Every time-out of the connection is cut to `within` seconds. Raises the driver's own error, with
+    host, port, user and what to do; never the password.
     """
     settings = read_settings()
     if settings.nodes:
-        return connect_mysql(settings)
+        return connect_mysql(settings, within=within)
     return connect_embedded(settings.file, settings.database, to_server=True)
 
 
@@ -50,27 +59,43 @@ def connect_to_prodev(*, for_reading: bool = False, within: float | None = None)
 def create_database(connection) -> None:
     """Create the database DB_NAME on `connection` if it is missing."""
     settings = read_settings()
-    with (
-        explained("cannot create the database in", settings),
-        closing(connection.cursor()) as cursor,
-    ):
-        # Looked up first: CREATE DATABASE IF NOT EXISTS needs the right to create in any case.
-        cursor.execute(
-            "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
-            (settings.database,),
-        )
-        if cursor.fetchall():
-            return
-        if is_embedded(connection):
-            create_file(settings.file)
-            connection.list_database(settings.database)
-        else:
-            name = settings.database.replace("`", "``")
-            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+
+    def create(connection) -> None:
+        with closing(connection.cursor()) as cursor:
+            # Looked up first: CREATE DATABASE IF NOT EXISTS needs the right to create in any case.
+            cursor.execute(
+                "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
+                (settings.database,),
+            )
+            if cursor.fetchall():
+                return
+            if is_embedded(connection):
+                create_file(settings.file)
+                connection.list_database(settings.database)
+            else:
+                name = settings.database.replace("`", "``")
+                cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
+
+    with explained("cannot create the database in", settings):
+        run_in_cluster(connection, create, connect_db)
 
 
 def is_embedded(connection) -> bool:
     return isinstance(connection, sqlite3.Connection)
+
+
+def is_in_cluster(connection) -> bool:
+    """Return whether `connection` is to one of several nodes that the settings name."""
+    nodes = () if is_embedded(connection) else read_settings().nodes
+    return len(nodes) > 1 and (connection.server_host, connection.server_port) in nodes
+
+
+def run_in_cluster(connection, step: Callable, connect: Callable):
+    """Return `step(connection)`; in a cluster, run it at another node if need be."""
+    if not is_in_cluster(connection):
+        return step(connection)
+    with closing(LastingConnection(connect, given=connection)) as lasting:
+        return lasting.run(step)
 
 
 class LastingConnection:
@@ -82,14 +107,16 @@ class LastingConnection:
 
     def __init__(self, connect: Callable, given=None):
         self._connect, self._given = connect, given
-        self._seconds = read_settings().deadline
+        settings = read_settings()
+        self._seconds, self._is_cluster = settings.deadline, len(settings.nodes) > 1
         self._connection = connect(within=None) if given is None else given
 
     def run(self, step: Callable):
         """Return `step(connection)`; after a transient error run it again, on a new connection.
 
-        There are ATTEMPTS in all, within DB_DEADLINE seconds; then the last error is raised. On the
-        embedded engine SQLite itself waits for locks.
+        There are ATTEMPTS in all, within DB_DEADLINE seconds; then the last error is raised. While no
+        node of a cluster takes writes, only the time counts: choosing a new primary takes 21 seconds.
+        On the embedded engine SQLite itself waits for locks.
         """
         if is_embedded(self._connection):
             return step(self._connection)
@@ -104,11 +131,13 @@ class LastingConnection:
                 # With jitter: all clients of a server lose it at the same moment.
                 longest = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
                 pause = longest * random.uniform(0.5, 1)  # noqa: S311, no secret
-                is_last = attempt == ATTEMPTS or time.monotonic() + pause >= deadline
-                if is_last or not is_transient(error):
+                kind = kind_of(error)
+                is_last = attempt >= ATTEMPTS and kind != ELSEWHERE
+                is_last |= time.monotonic() + pause >= deadline
+                if is_last or not is_transient(error, elsewhere=self._is_cluster):
                     raise
                 logger.warning("trying again: %s", error)
-                if kind_of(error) != CONFLICT and self._connection is not None:
+                if kind != CONFLICT and self._connection is not None:
                     note_lost(self._connection)
                     clean_up(self.close, error)
                     self._connection = None

@@ -49,9 +49,7 @@ class ClusterNode(Server):
         start = super().launch
         self.launcher.submit(start, *command, start_new_session=True, **self.identity).result()
 
-    def query(
-        self, sql: str, values: tuple = (), *, wait: bool = True, **options
-    ) -> list[tuple]:
+    def query(self, sql: str, values: tuple = (), *, wait: bool = True, **options) -> list[tuple]:
         """Run one statement at this node, without the code under test, and return its rows.
 
         It waits until the node has applied what the others committed before, unless told not to.

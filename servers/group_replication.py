@@ -39,7 +39,9 @@ class Node(ClusterNode):
     def joins(self) -> bool:
         """Let the running node join the group; return whether the group takes it."""
         try:
-            self.query(f"START GROUP_REPLICATION USER='{USER}', PASSWORD=%s", (PASSWORD,), wait=False)
+            self.query(
+                f"START GROUP_REPLICATION USER='{USER}', PASSWORD=%s", (PASSWORD,), wait=False
+            )
         except mysql.connector.Error:
             return False  # the group still has the node that was killed as a member
         return True
@@ -153,8 +155,14 @@ def private_group(nodes: int = 3, *options: str) -> Iterator[Group]:
         first, *others = group.nodes
         shutil.copytree(new_data(program), first.data)
         # Our user is made without a log, so that the nodes begin with the same, empty history.
-        first.launch(*first.command, "--super-read-only=OFF", "--skip-log-bin", "--gtid-mode=OFF",
-            "--enforce-gtid-consistency=OFF", f"--init-file={make_init_file(folder)}")
+        first.launch(
+            *first.command,
+            "--super-read-only=OFF",
+            "--skip-log-bin",
+            "--gtid-mode=OFF",
+            "--enforce-gtid-consistency=OFF",
+            f"--init-file={make_init_file(folder)}",
+        )
         first.wait_until(first.is_ready)
         first.stop()
         (first.data / "auto.cnf").unlink()  # else all nodes are the same server to MySQL
