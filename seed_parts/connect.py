@@ -139,6 +139,8 @@ class LastingConnection:
                 logger.warning("trying again: %s", error)
                 if kind != CONFLICT and self._connection is not None:
                     note_lost(self._connection)
+                    if kind == ELSEWHERE:  # a given one must see later what is written elsewhere now
+                        clean_up(self._connection.rollback, error)
                     clean_up(self.close, error)
                     self._connection = None
                 time.sleep(pause)

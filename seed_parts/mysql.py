@@ -88,6 +88,9 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
 
     if settings.socket:
         options = options | {"unix_socket": settings.socket}
+    is_cluster, database = len(settings.nodes) > 1, None
+    if is_cluster:  # chosen later, since this node may still have to hear that it was created
+        database, options = options.get("database"), options | {"database": None}
     if settings.ssl_ca:
         options = options | {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True}
         options["ssl_verify_identity"] = not settings.socket
@@ -108,9 +111,11 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
         init_command="SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', SPACE(0))",
         **options,
     )
-    if len(settings.nodes) > 1:
+    if is_cluster:
         try:
             _join_cluster(connection)
+            if database:
+                connection.cmd_init_db(database)
         except BaseException as error:
             clean_up(connection.close, error)
             raise

@@ -69,27 +69,9 @@ class Node(ClusterNode):
     def bring_online(self) -> None:
         self.query("SET GLOBAL offline_mode = OFF", wait=False)
 
-    def thaw(self, *, wait: bool = True) -> None:
-        super().thaw(wait=False)
-        if wait:
-            self.wait_until(self.is_back)
-
-    def is_back(self) -> bool:
-        """Return whether the node is a full member; one that was left out has to join again."""
-        if self.is_synced():
-            return True
-        with contextlib.suppress(mysql.connector.Error):
-            if self.member("STATE", "ID = @@server_uuid") == ["ERROR"]:
-                self.query("STOP GROUP_REPLICATION", wait=False)
-                self.bring_online()
-                self.joins()
-        return False
-
     def holds_all_of(self, other: "Node") -> bool:
-        ((executed,),) = other.query("SELECT @@gtid_executed", wait=False)
-        return self.query("SELECT GTID_SUBSET(%s, @@gtid_executed)", (executed,), wait=False) == [
-            (1,)
-        ]
+        sql = "SELECT GTID_SUBSET(%s, @@gtid_executed)"
+        return self.query(sql, *other.query("SELECT @@gtid_executed", wait=False)) == [(1,)]
 
 
 class Group(Cluster):
