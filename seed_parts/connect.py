@@ -9,17 +9,10 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial, wraps
 
 from seed_parts.embedded import connect_embedded, create_file
-from seed_parts.errors import (
-    CONFLICT,
-    ELSEWHERE,
-    clean_up,
-    closing,
-    explained,
-    is_transient,
-    kind_of,
-)
+from seed_parts.errors import CONFLICT, ELSEWHERE, TRANSIENT, clean_up, closing, explained, kind_of
 from seed_parts.mysql import connect_mysql, note_lost
 from seed_parts.settings import read_settings
 
@@ -32,8 +25,7 @@ logger = logging.getLogger(__name__)
 def connect_db(*, within: float | None = None):
     """Connect to the server, with no database chosen.
 
-    Every time-out of the connection is cut to `within` seconds. Raises the driver's own error, with
-    host, port, user and what to do; never the password.
+    Raises the driver's own error, with host, port, user and what to do; never the password.
     """
     settings = read_settings()
     if settings.nodes:
@@ -56,30 +48,6 @@ def connect_to_prodev(*, for_reading: bool = False, within: float | None = None)
     return connect_mysql(settings, within=within, database=settings.database, **options)
 
 
-def create_database(connection) -> None:
-    """Create the database DB_NAME on `connection` if it is missing."""
-    settings = read_settings()
-
-    def create(connection) -> None:
-        with closing(connection.cursor()) as cursor:
-            # Looked up first: CREATE DATABASE IF NOT EXISTS needs the right to create in any case.
-            cursor.execute(
-                "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
-                (settings.database,),
-            )
-            if cursor.fetchall():
-                return
-            if is_embedded(connection):
-                create_file(settings.file)
-                connection.list_database(settings.database)
-            else:
-                name = settings.database.replace("`", "``")
-                cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
-
-    with explained("cannot create the database in", settings):
-        run_in_cluster(connection, create, connect_db)
-
-
 def is_embedded(connection) -> bool:
     return isinstance(connection, sqlite3.Connection)
 
@@ -90,12 +58,40 @@ def is_in_cluster(connection) -> bool:
     return len(nodes) > 1 and (connection.server_host, connection.server_port) in nodes
 
 
-def run_in_cluster(connection, step: Callable, connect: Callable):
-    """Return `step(connection)`; in a cluster, run it at another node if need be."""
-    if not is_in_cluster(connection):
-        return step(connection)
-    with closing(LastingConnection(connect, given=connection)) as lasting:
-        return lasting.run(step)
+def at_any_node(connect: Callable, function: Callable) -> Callable:
+    """Decorate a function of a connection; in a cluster it runs at another node if need be."""
+
+    @wraps(function)
+    def wrapper(connection):
+        if not is_in_cluster(connection):
+            return function(connection)
+        with closing(LastingConnection(connect, given=connection)) as lasting:
+            return lasting.run(function)
+
+    return wrapper
+
+
+@partial(at_any_node, connect_db)
+def create_database(connection) -> None:
+    """Create the database DB_NAME on `connection` if it is missing."""
+    settings = read_settings()
+    with (
+        explained("cannot create the database in", settings),
+        closing(connection.cursor()) as cursor,
+    ):
+        # Looked up first: CREATE DATABASE IF NOT EXISTS needs the right to create in any case.
+        cursor.execute(
+            "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
+            (settings.database,),
+        )
+        if cursor.fetchall():
+            return
+        if is_embedded(connection):
+            create_file(settings.file)
+            connection.list_database(settings.database)
+        else:
+            name = settings.database.replace("`", "``")
+            cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
 
 
 class LastingConnection:
@@ -107,8 +103,7 @@ class LastingConnection:
 
     def __init__(self, connect: Callable, given=None):
         self._connect, self._given = connect, given
-        settings = read_settings()
-        self._seconds, self._is_cluster = settings.deadline, len(settings.nodes) > 1
+        self._settings = read_settings()
         self._connection = connect(within=None) if given is None else given
 
     def run(self, step: Callable):
@@ -120,7 +115,7 @@ class LastingConnection:
         """
         if is_embedded(self._connection):
             return step(self._connection)
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self._settings.deadline
         attempt = 1
         while True:
             try:
@@ -132,14 +127,16 @@ class LastingConnection:
                 longest = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
                 pause = longest * random.uniform(0.5, 1)  # noqa: S311, no secret
                 kind = kind_of(error)
-                is_last = attempt >= ATTEMPTS and kind != ELSEWHERE
-                is_last |= time.monotonic() + pause >= deadline
-                if is_last or not is_transient(error, elsewhere=self._is_cluster):
+                again = attempt < ATTEMPTS and kind in (TRANSIENT, CONFLICT)
+                again |= kind == ELSEWHERE and len(self._settings.nodes) > 1
+                if not again or time.monotonic() + pause >= deadline:
                     raise
                 logger.warning("trying again: %s", error)
                 if kind != CONFLICT and self._connection is not None:
                     note_lost(self._connection)
-                    if kind == ELSEWHERE:  # a given one must see later what is written elsewhere now
+                    if (
+                        kind == ELSEWHERE
+                    ):  # a given one must see later what is written elsewhere now
                         clean_up(self._connection.rollback, error)
                     clean_up(self.close, error)
                     self._connection = None

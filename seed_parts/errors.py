@@ -11,8 +11,7 @@ from seed_parts.settings import read_settings
 
 # After a CONFLICT the connection is as good as before; the table does not accept a REJECTED row; what
 # is ELSEWHERE may succeed at another node, and is permanent if there is none.
-TRANSIENT, CONFLICT, ELSEWHERE = "transient", "conflict", "elsewhere"
-REJECTED, PERMANENT = "rejected", "permanent"
+TRANSIENT, CONFLICT, ELSEWHERE, REJECTED, PERMANENT = range(5)
 
 # MySQL and MariaDB, and from 2000 to 2999 their client. Classify by number, not by class: the C
 # extension and the pure Python driver raise different classes for one fault, MySQL and MariaDB too.
@@ -50,7 +49,8 @@ _MYSQL = (
     (PERMANENT, "ask for that right, or use another DB_USER", (1142, 1143, 1227)),
     (ELSEWHERE, "the server is read-only: use one that accepts writes", (1290,)),
     (PERMANENT, "no database is chosen: connect with connect_to_prodev()", (1046,)),
-    (PERMANENT, "run `python seed.py` to create it, or correct DB_NAME", (1049, 1146)),
+    (ELSEWHERE, "run `python seed.py` to create it, or correct DB_NAME", (1049,)),
+    (PERMANENT, "run `python seed.py` to create it, or correct DB_NAME", (1146,)),
     (PERMANENT, "raise the server's max_allowed_packet", (1153,)),
     (PERMANENT, "check the SQL; loading needs MySQL 8.0, MariaDB 10.6 or newer", (1064,)),
     (PERMANENT, "the query was stopped: run it again", (1317,)),
@@ -87,8 +87,8 @@ _SQLITE_PERMANENT_TEXT = re.compile(
 )
 
 
-def kind_of(error: BaseException) -> str:
-    """Return what the error is: TRANSIENT, CONFLICT (transient too), REJECTED or PERMANENT."""
+def kind_of(error: BaseException) -> int:
+    """Return what the error is: TRANSIENT, CONFLICT (transient too), ELSEWHERE, REJECTED, PERMANENT."""
     if isinstance(error, BrokenPipeError):  # a ConnectionError, but of whoever read the output
         return PERMANENT
     if type(error) is Exception or isinstance(error, ConnectionError | TimeoutError):
@@ -106,20 +106,19 @@ def kind_of(error: BaseException) -> str:
     # The pure Python driver's time-out has the number of the server's own max_execution_time.
     if type(error).__name__.endswith("TimeoutError"):
         return TRANSIENT
-    if number in _TEXT:
-        found = re.search(_TEXT[number], str(error))
-        return _MYSQL_KIND.get(number, TRANSIENT) if found else PERMANENT
-    return _MYSQL_KIND.get(number, PERMANENT)
+    if number in _TEXT and not re.search(_TEXT[number], str(error)):
+        return PERMANENT
+    return _MYSQL_KIND.get(number, TRANSIENT if number in _TEXT else PERMANENT)
 
 
-def is_transient(error: BaseException, *, elsewhere: bool = False) -> bool:
-    """Return whether the same call may succeed on a second try, or, if asked, `elsewhere`.
+def is_transient(error: BaseException) -> bool:
+    """Return whether the same call may succeed on a second try.
 
     A lock that somebody else holds, a lost or refused connection, a deadlock: yes. A missing table, a
     constraint, a wrong password, a bug: no. A plain `Exception`, that very class, counts as
     transient, since learners raise it to stand for a passing fault.
     """
-    return kind_of(error) in (TRANSIENT, CONFLICT, *([ELSEWHERE] if elsewhere else []))
+    return kind_of(error) in (TRANSIENT, CONFLICT)
 
 
 @contextmanager

@@ -1,18 +1,17 @@
 """Connecting to a MySQL or MariaDB server, or to a node of a cluster that speaks its protocol."""
 
-import math
 import threading
 import time
 from contextlib import nullcontext
 from decimal import Decimal
 from functools import cache
 
-from seed_parts.errors import clean_up, closing, explained, is_transient
+from seed_parts.errors import PERMANENT, clean_up, closing, explained, kind_of
 from seed_parts.settings import Node, Settings
 
 DOWN_SECONDS = 30  # a node that was lost, or took no writes, is tried last for so long
-# Makes reads wait for other nodes' commits. wsrep_sync_wait, of Galera: 1, before a SELECT or a
-# transaction; idle that costs 16 microseconds a statement, BEFORE of Group Replication 0.3 ms.
+# Wait before a SELECT or a transaction: in Galera, where that costs 16 microseconds a statement if
+# idle, and in Group Replication, 0.3 ms. In other clusters it is their router's business.
 _SYNCHRONIZED = {"wsrep_sync_wait": "1", "group_replication_consistency": "'BEFORE'"}
 _down_at: dict[Node, float] = {}
 _setting_up, _is_set_up = threading.Lock(), threading.Event()
@@ -45,13 +44,15 @@ def connect_mysql(settings: Settings, *, within: float | None = None, **options)
     host: then the next node is tried. Raises the driver's own error, with place, user and what to do,
     never the password.
     """
-    *others, last = sorted(settings.nodes, key=_down_lately)
+    up = time.monotonic() - DOWN_SECONDS  # who was down at that time or earlier counts as up
+    # By time, so that two nodes that take no writes never hide the one that does.
+    *others, last = sorted(settings.nodes, key=lambda node: max(up, _down_at.get(node, up)))
     with explained("cannot connect to", settings):
         for node in others:
             try:
                 return _connect_node(node, settings, within, options)
             except Exception as error:
-                if not is_transient(error, elsewhere=True):
+                if kind_of(error) == PERMANENT:
                     raise
                 _down_at[node] = time.monotonic()
         return _connect_node(last, settings, within, options)
@@ -60,12 +61,6 @@ def connect_mysql(settings: Settings, *, within: float | None = None, **options)
 def note_lost(connection) -> None:
     """Remember that the node of `connection` was lost, so that the others are tried before it."""
     _down_at[Node(connection.server_host, connection.server_port)] = time.monotonic()
-
-
-def _down_lately(node: Node) -> float:
-    """When it was down, if that is lately: so two that take no writes do not hide the one that does."""
-    down_at = _down_at.get(node, -math.inf)
-    return down_at if time.monotonic() - down_at < DOWN_SECONDS else -math.inf
 
 
 def _connect(**options):
@@ -88,9 +83,6 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
 
     if settings.socket:
         options = options | {"unix_socket": settings.socket}
-    is_cluster, database = len(settings.nodes) > 1, None
-    if is_cluster:  # chosen later, since this node may still have to hear that it was created
-        database, options = options.get("database"), options | {"database": None}
     if settings.ssl_ca:
         options = options | {"ssl_ca": str(settings.ssl_ca), "ssl_verify_cert": True}
         options["ssl_verify_identity"] = not settings.socket
@@ -111,11 +103,9 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
         init_command="SET sql_mode = REPLACE(@@sql_mode, 'NO_BACKSLASH_ESCAPES', SPACE(0))",
         **options,
     )
-    if is_cluster:
+    if len(settings.nodes) > 1:
         try:
             _join_cluster(connection)
-            if database:
-                connection.cmd_init_db(database)
         except BaseException as error:
             clean_up(connection.close, error)
             raise
@@ -125,10 +115,7 @@ def _connect_node(node: Node, settings: Settings, within: float | None, options:
 def _join_cluster(connection) -> None:
     """Make reads wait for other nodes' commits; raise an error if this node is cut off or joining."""
     with closing(connection.cursor()) as cursor:
-        for (
-            name,
-            value,
-        ) in _SYNCHRONIZED.items():  # with other clusters, it is their router's business
+        for name, value in _SYNCHRONIZED.items():
             cursor.execute("SHOW VARIABLES LIKE %s", (name,))
             if cursor.fetchall():
                 cursor.execute(f"SET SESSION {name} = {value}")

@@ -5,8 +5,9 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from seed_parts.connect import connect_to_prodev, is_embedded, run_in_cluster
+from seed_parts.connect import at_any_node, connect_to_prodev, is_embedded
 from seed_parts.csv_users import MAX_AGE, MAX_TEXT, User
 from seed_parts.errors import REJECTED, clean_up, closing, explained, kind_of
 
@@ -38,15 +39,10 @@ SQLITE_TABLE = _TABLE.format(
 )
 
 
+@partial(at_any_node, connect_to_prodev)
 def create_table(connection) -> None:
     """Create user_data if it is missing; print the course's line in either case."""
-    with explained("cannot create user_data in"):
-        run_in_cluster(connection, _create_table, connect_to_prodev)
-    print("Table user_data created successfully")
-
-
-def _create_table(connection) -> None:
-    with closing(connection.cursor()) as cursor:
+    with explained("cannot create user_data in"), closing(connection.cursor()) as cursor:
         if is_embedded(connection):
             cursor.execute(SQLITE_TABLE)
         else:
@@ -54,6 +50,7 @@ def _create_table(connection) -> None:
             cursor.execute("SHOW TABLES LIKE 'user_data'")
             if not cursor.fetchall():
                 cursor.execute(MYSQL_TABLE)
+    print("Table user_data created successfully")
 
 
 # The unique keys of one whole column.
