@@ -75,10 +75,7 @@ def at_any_node(connect: Callable, function: Callable) -> Callable:
 def create_database(connection) -> None:
     """Create the database DB_NAME on `connection` if it is missing."""
     settings = read_settings()
-    with (
-        explained("cannot create the database in", settings),
-        closing(connection.cursor()) as cursor,
-    ):
+    with explained("cannot create the database in"), closing(connection.cursor()) as cursor:
         # Looked up first: CREATE DATABASE IF NOT EXISTS needs the right to create in any case.
         cursor.execute(
             "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
@@ -134,9 +131,7 @@ class LastingConnection:
                 logger.warning("trying again: %s", error)
                 if kind != CONFLICT and self._connection is not None:
                     note_lost(self._connection)
-                    if (
-                        kind == ELSEWHERE
-                    ):  # a given one must see later what is written elsewhere now
+                    if kind == ELSEWHERE:  # so that a given one sees what is written elsewhere
                         clean_up(self._connection.rollback, error)
                     clean_up(self.close, error)
                     self._connection = None

@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 from seed_parts.settings import read_settings
 
 # After a CONFLICT the connection is as good as before; the table does not accept a REJECTED row; what
-# is ELSEWHERE may succeed at another node, and is permanent if there is none.
+# fails with ELSEWHERE may succeed at another node.
 TRANSIENT, CONFLICT, ELSEWHERE, REJECTED, PERMANENT = range(5)
 
 # MySQL and MariaDB, and from 2000 to 2999 their client. Classify by number, not by class: the C
