@@ -144,11 +144,11 @@ def private_server(
     if program is None:
         raise FileNotFoundError(why_no_program(kind))
     with server_folder() as folder:
-        shutil.copytree(_new_data(program), folder / "data")
+        shutil.copytree(new_data(program), folder / "data")
         server = Server(program, "127.0.0.1", *free_ports(1), folder / "server.sock")
         server.command = server_command(
             server,
-            *_user_options(),
+            *user_options(),
             f"--init-file={make_init_file(folder)}",
             *([NO_TLS[program.kind]] if plaintext else []),
             *options,
@@ -165,7 +165,7 @@ def private_server(
 _one_at_a_time = threading.Lock()
 
 
-def _new_data(program: Program) -> Path:
+def new_data(program: Program) -> Path:
     """A new data folder, to copy; made once in a process, since making MySQL's takes 3 seconds."""
     with _one_at_a_time:
         return _make_new_data(program)
@@ -175,7 +175,7 @@ def _new_data(program: Program) -> Path:
 def _make_new_data(program: Program) -> Path:
     with contextlib.ExitStack() as stack:
         data = stack.enter_context(server_folder()) / "data"
-        make_data_folder(program, data, _user_options())
+        make_data_folder(program, data, user_options())
         (data / "auto.cnf").unlink(missing_ok=True)  # else all copies are the same server to MySQL
         keep = stack.pop_all()
     maker = os.getpid()
@@ -238,7 +238,7 @@ def _ending_with_this_process() -> list[str]:
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
-def _user_options() -> list[str]:
+def user_options() -> list[str]:
     return ["--user=root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 
 
