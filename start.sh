@@ -61,7 +61,7 @@ case $task in
 run) requirements=requirements.txt ;;
 test)
     if ! (PATH="$PATH:/usr/sbin:/usr/local/sbin:/usr/libexec" && { has mariadbd || has mysqld; }); then
-        packages='mariadb-server-core mariadb-client-core'
+        packages='mariadb-server-core mariadb-client-core bubblewrap'
     fi
     ;;
 cluster)

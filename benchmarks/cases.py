@@ -6,11 +6,13 @@ It works on the database that DB_HOST, DB_NAME and so on name. Reading needs a s
 cases DROP user_data first: never run them on your own database.
 """
 
+import asyncio
 import contextlib
 import importlib
 import io
 import json
 import sqlite3
+import ssl
 import subprocess
 import sys
 import time
@@ -25,6 +27,7 @@ from seed_parts.settings import read_settings  # noqa: E402
 
 ALL_USERS = "SELECT user_id, name, email, age FROM user_data"
 PAGE_SIZE = 100
+ENCRYPTED = False  # whether the other drivers use TLS; run.py sets it, so that all do as ours does
 
 
 def connector(**options):
@@ -101,7 +104,8 @@ def driver_fetchall() -> int:
 def mysqlclient_stream(sql: str = ALL_USERS, cursor_name: str = "SSDictCursor") -> int:
     driver = importlib.import_module("MySQLdb")
     cursors = importlib.import_module("MySQLdb.cursors")
-    with contextlib.closing(driver.connect(charset="utf8mb4", **credentials())) as connection:
+    login = credentials() | {"ssl_mode": "REQUIRED" if ENCRYPTED else "DISABLED"}
+    with contextlib.closing(driver.connect(charset="utf8mb4", **login)) as connection:
         cursor = connection.cursor(getattr(cursors, cursor_name))
         cursor.execute(sql)
         return count(cursor)
@@ -111,15 +115,66 @@ def mysqlclient_ages() -> int:
     return mysqlclient_stream("SELECT age FROM user_data", "SSCursor")
 
 
+def python_login() -> dict:
+    """For PyMySQL and asyncmy."""
+    context = None
+    if ENCRYPTED:
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname, context.verify_mode = False, ssl.CERT_NONE
+    # As bytes, since they would encode the password as Latin-1.
+    password = credentials()["password"].encode()
+    return credentials() | {"password": password, "charset": "utf8mb4", "ssl": context}
+
+
 def pymysql_stream() -> int:
     driver = importlib.import_module("pymysql")
     cursors = importlib.import_module("pymysql.cursors")
-    # As bytes, since it would encode the password as Latin-1.
-    login = credentials() | {"password": credentials()["password"].encode()}
-    with contextlib.closing(driver.connect(charset="utf8mb4", **login)) as connection:
+    with contextlib.closing(driver.connect(**python_login())) as connection:
         cursor = connection.cursor(cursors.SSDictCursor)
         cursor.execute(ALL_USERS)
         return count(cursor)
+
+
+async def asyncmy_blocks(cursor_name: str):
+    driver = importlib.import_module("asyncmy")
+    cursors = importlib.import_module("asyncmy.cursors")
+    connection = await driver.connect(**python_login())
+    try:
+        cursor = connection.cursor(getattr(cursors, cursor_name))
+        await cursor.execute(ALL_USERS)
+        while rows := await cursor.fetchmany(1_000):
+            yield rows
+        await cursor.close()
+    finally:
+        await connection.ensure_closed()
+
+
+def asyncmy_dicts() -> int:
+    async def read() -> int:
+        return sum([count(rows) async for rows in asyncmy_blocks("SSDictCursor")])
+
+    return asyncio.run(read())
+
+
+def asyncmy_tuples() -> int:
+    async def read() -> int:
+        return sum([count(rows) async for rows in asyncmy_blocks("SSCursor")])
+
+    return asyncio.run(read())
+
+
+def asyncmy_tuples_to_dicts() -> int:
+    """The fastest way from asyncmy to dicts: its tuples, and the columns written out."""
+
+    async def read() -> int:
+        number = 0
+        async for rows in asyncmy_blocks("SSCursor"):
+            number += count(
+                [{"user_id": i, "name": n, "email": e, "age": a} for i, n, e, a in rows]
+            )
+        return number
+
+    return asyncio.run(read())
 
 
 def servers_own_client() -> int:
@@ -129,6 +184,7 @@ def servers_own_client() -> int:
         "mariadb",
         "--no-defaults",
         "--quick",
+        "--ssl" if ENCRYPTED else "--skip-ssl",
         "--default-character-set=utf8mb4",
         f"--host={settings['host']}",
         f"--port={settings['port']}",
@@ -178,6 +234,14 @@ def load_data_infile(csv_path: str) -> int:
         )
         connection.commit()
         return cursor.rowcount
+
+
+def is_encrypted() -> bool:
+    """Return whether a connection of mysql.connector, which is ours too, uses TLS here."""
+    with contextlib.closing(connector()) as connection:
+        cursor = connection.cursor()
+        cursor.execute("SHOW STATUS LIKE 'Ssl_cipher'")
+        return bool(cursor.fetchall()[0][1])
 
 
 def load_row_by_row(csv_path: str) -> int:

@@ -45,9 +45,12 @@ class Line(NamedTuple):
 
 
 def draw_all(folder: Path) -> None:
-    """Draw the three plots of the results.json in a folder, beside it."""
+    """Draw the three plots of the first server in a folder's results.json, beside it."""
     results = json.loads((folder / "results.json").read_text())
-    growth, pages = results["growth"], results["pages"]
+    server = results["pages"][0]["server"]
+    growth, pages = (
+        [row for row in results[part] if row["server"] == server] for part in ("growth", "pages")
+    )
     for column, scale, unit, ylabel, file in (
         ("peak_kib", 1 / 1024, "MiB", "peak memory (MiB)", "memory.png"),
         ("seconds", 1, "s", "time (s)", "time.png"),
@@ -58,15 +61,15 @@ def draw_all(folder: Path) -> None:
             values = [scale * point[column] for point in points]
             lines[case] = Line(*look, [point["size"] for point in points], values)
         usual, ours = (text(lines[case], unit) for case in ("driver_fetchall", "stream_users"))
-        title = (
-            f"{growth[-1]['size']:,} rows take {usual} with fetchall(),\n{ours} with stream_users()"
-        )
+        rows = f"{growth[-1]['size']:,} rows"
+        title = f"{rows} take {usual} with fetchall(),\n{ours} with stream_users(), on {server}"
         draw(folder / file, title, [*lines.values()], "rows in the table", ylabel, unit, "log")
 
     offsets = [page["offset"] for page in pages]
     by_offset = Line("LIMIT/OFFSET", ORANGE, offsets, [1e3 * page["by_offset"] for page in pages])
     by_key = Line("lazy_paginate(100)", GREEN, offsets, [1e3 * page["by_key"] for page in pages])
-    title = f"The last page takes {text(by_offset, 'ms')} by OFFSET,\n{text(by_key, 'ms')} by key"
+    usual, ours = (text(line, "ms") for line in (by_offset, by_key))
+    title = f"The last page takes {usual} by OFFSET,\n{ours} by key, on {server}"
     lines = [by_offset, by_key]
     draw(
         folder / "pages.png",

@@ -1,12 +1,15 @@
 #!/usr/bin/env python3
 """Compare the exercises with the usual alternatives, side by side, on a private server.
 
-    python benchmarks/run.py            # 1,000,000 rows, 5 rounds, about 6 minutes
-    python benchmarks/run.py --quick    # 20,000 rows, 3 rounds, under a minute, for development
+    python benchmarks/run.py                   # MariaDB, then MySQL; 1,000,000 rows, 5 rounds
+    python benchmarks/run.py --server mysql    # only that one
+    python benchmarks/run.py --quick           # 20,000 rows, 3 rounds, for development
 
 Ours and the alternative take turns, round by round, in one process; a ratio compares the medians.
-Memory is the peak of a whole process. Missing peers are skipped. Writes results.json,
-memory.png, time.png and pages.png into --output; plots.py redraws the plots from results.json.
+Memory is the peak of a whole process. TLS is as the server has it by default, the same for all
+drivers. Missing peers and servers are skipped. Writes results.json, memory.png, time.png and
+pages.png into --output. If that is benchmarks/, where it is by default, docs/performance.md gets the
+table too; report.py and plots.py do these from results.json, without measuring again.
 """
 
 import argparse
@@ -32,10 +35,12 @@ from typing import NamedTuple
 
 import cases  # before seed and servers: it makes them importable
 import cluster
+import report
 from tqdm import tqdm
 
 import seed
-from servers import private_server
+from servers import find_program, private_server, why_no_program
+from servers.programs import KINDS
 
 HERE = Path(__file__).resolve().parent
 SERVER_OPTIONS = ("--innodb-buffer-pool-size=1G", "--local-infile=1")
@@ -43,6 +48,7 @@ SERVER_OPTIONS = ("--innodb-buffer-pool-size=1G", "--local-infile=1")
 
 class Row(NamedTuple):
     what: str
+    server: str
     against: str
     target: str
     measured: str
@@ -53,10 +59,19 @@ class Bench:
     def __init__(self, rows: int, rounds: int, folder: Path):
         self.rows, self.rounds, self.folder = rows, rounds, folder
         self.sizes = [size for size in (1_000, 10_000, 100_000, 1_000_000) if size <= rows]
+        self.server = ""  # whose figures are next
         self.results: list[Row] = []
         self.growth: list[dict] = []
         self.pages: list[dict] = []
         self.bar = tqdm(desc="benchmarks", unit=" steps", disable=None)
+
+    @contextlib.contextmanager
+    def part(self, name: str) -> Iterator[None]:
+        """Print how long a part took."""
+        started = time.monotonic()
+        yield
+        seconds = time.monotonic() - started
+        tqdm.write(f"{self.server}: {name} took {seconds:.0f} s", file=sys.stderr)
 
     # ------------------------------------------------------------ measuring
 
@@ -70,7 +85,7 @@ class Bench:
         return statistics.median(seconds[0]), statistics.median(seconds[1])
 
     def compare(
-        self, what: str, ours: Callable, against: str, peer: Callable, target: float
+        self, what: str, ours: Callable, against: str, peer: Callable, target: float | None
     ) -> None:
         try:
             our_seconds, peer_seconds = self.turns(ours, peer)
@@ -78,15 +93,22 @@ class Bench:
             self.leave_out(what, against, missing)
             return
         ratio = peer_seconds / our_seconds
+        if target is None:
+            self.add(what, against, "none", f"{ratio:.2f} x", None)
+            return
         self.add(what, against, f"at least {target} x as fast", f"{ratio:.2f} x", ratio >= target)
 
     def leave_out(self, what: str, against: str, missing: object) -> None:
-        tqdm.write(f"{what} | {against} | left out: {missing}", file=sys.stderr)
+        tqdm.write(f"{what} | {self.server} | {against} | left out: {missing}", file=sys.stderr)
 
-    def add(self, what: str, against: str, target: str, measured: str, reached: bool) -> None:
-        verdict = "reached" if reached else "MISSED"
-        self.results.append(Row(what, against, target, measured, verdict))
-        tqdm.write(f"{what} | {against} | {target} | {measured} | {verdict}", file=sys.stderr)
+    def add(
+        self, what: str, against: str, target: str, measured: str, reached: bool | None
+    ) -> None:
+        """Add a row; `reached` is None where there is no target."""
+        verdict = {True: "reached", False: "MISSED", None: ""}[reached]
+        row = Row(what, self.server, against, target, measured, verdict)
+        self.results.append(row)
+        tqdm.write(" | ".join(row), file=sys.stderr)
 
     def program(self, case: str, *arguments: str) -> dict:
         """Run a case in a process of its own, for its peak memory."""
@@ -134,42 +156,50 @@ class Bench:
                 names = "stream_users stream_users_in_batches lazy_paginate calculate_average_age"
                 for name in [*names.split(), "driver_fetchall"]:
                     measured[name] = self.program(name)
-                self.growth += [{"size": size, "case": n, **m} for n, m in measured.items()]
+                self.growth += [
+                    {"server": self.server, "size": size, "case": n, **m}
+                    for n, m in measured.items()
+                ]
 
     def read(self) -> None:
         with self.database(self.rows):
             stream = "stream_users()"
-            idiom = "`for row in cursor(dictionary=True)`"
-            self.compare(stream, cases.stream_users, idiom, cases.driver_idiom, 4.0)
-            self.compare(
-                stream,
-                cases.stream_users,
-                "mysqlclient SSDictCursor",
-                cases.mysqlclient_stream,
-                1.5,
-            )
-            self.compare(
-                stream, cases.stream_users, "`mariadb --quick`", cases.servers_own_client, 0.8
-            )
-            self.compare(
-                stream, cases.stream_users, "PyMySQL SSDictCursor", cases.pymysql_stream, 4.0
-            )
+            for against, peer, target in (
+                ("`for row in cursor(dictionary=True)`", cases.driver_idiom, 4.5),
+                ("mysqlclient SSDictCursor", cases.mysqlclient_stream, 1.8),
+                ("asyncmy SSDictCursor, `fetchmany(1000)`", cases.asyncmy_dicts, 1.25),
+                ("asyncmy SSCursor, dicts made by hand", cases.asyncmy_tuples_to_dicts, 1.25),
+                ("asyncmy SSCursor, tuples", cases.asyncmy_tuples, None),
+                ("`mariadb --quick`", cases.servers_own_client, 0.8),
+                ("PyMySQL SSDictCursor", cases.pymysql_stream, 4.0),
+            ):
+                self.compare(stream, cases.stream_users, against, peer, target)
             self.compare(
                 "stream_users_in_batches(1000)",
                 cases.stream_users_in_batches,
                 "`fetchmany(1000)`, dictionary cursor",
                 cases.driver_fetchmany,
-                2.5,
+                3.0,
             )
             self.compare(
                 "calculate_average_age()",
                 cases.calculate_average_age,
                 "mysqlclient streaming only the ages",
                 cases.mysqlclient_ages,
-                1.3,
+                1.5,
             )
             self.page()
             self.abandon()
+
+    def read_unencrypted(self) -> None:
+        """Measure the server that has TLS by default without it."""
+        with self.database(self.rows):
+            cases.load(self.csv_file(self.rows))
+            for against, peer, target in (
+                ("mysqlclient SSDictCursor", cases.mysqlclient_stream, 1.8),
+                ("asyncmy SSCursor, dicts made by hand", cases.asyncmy_tuples_to_dicts, 1.25),
+            ):
+                self.compare("stream_users(), TLS off", cases.stream_users, against, peer, target)
 
     def page(self) -> None:
         """Time every page by key, and 21 evenly spaced pages by offset, to estimate the total."""
@@ -197,9 +227,9 @@ class Bench:
         self.add(
             f"lazy_paginate({cases.PAGE_SIZE}), the whole table",
             f"LIMIT/OFFSET pages (21 of {page_count:,} measured, the rest estimated)",
-            "at least 100 x as fast",
+            "at least 150 x as fast",
             f"{ratio:.0f} x",
-            ratio >= 100,
+            ratio >= 150,
         )
         first, last = self.turns(
             lambda: self._hundred_pages(keys[1]), lambda: self._hundred_pages(keys[1:][-101:][0])
@@ -215,7 +245,12 @@ class Bench:
             index = offset // cases.PAGE_SIZE
             near = by_key[max(1, index - 25) : index + 25]
             self.pages.append(
-                {"offset": offset, "by_offset": seconds, "by_key": statistics.median(near)}
+                {
+                    "server": self.server,
+                    "offset": offset,
+                    "by_offset": seconds,
+                    "by_key": statistics.median(near),
+                }
             )
 
     @staticmethod
@@ -247,12 +282,7 @@ class Bench:
                     for _user in itertools.islice(users, taken):
                         pass
                     times.append(cases.timed(users.close)[0])
-                    cursor = watcher.cursor()
-                    cursor.execute(
-                        "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = DATABASE()"
-                    )
-                    left += cursor.fetchone()[0] - 1
-                    cursor.close()
+                    left += self._left_open(watcher)
             milliseconds = 1_000 * statistics.median(times)
             self.add(
                 f"closing stream_users() after {taken:,} of {self.rows:,} rows",
@@ -261,6 +291,21 @@ class Bench:
                 f"{milliseconds:.1f} ms, {left} open",
                 milliseconds < 20 and left == 0,
             )
+
+    @staticmethod
+    def _left_open(watcher) -> int:
+        """Count the other connections, for up to a second: a server ends one after its client does."""
+        deadline = time.monotonic() + 1
+        while True:
+            cursor = watcher.cursor()
+            cursor.execute(
+                "SELECT COUNT(*) FROM INFORMATION_SCHEMA.PROCESSLIST WHERE DB = DATABASE()"
+            )
+            others = cursor.fetchone()[0] - 1
+            cursor.close()
+            if not others or time.monotonic() > deadline:
+                return others
+            time.sleep(0.01)
 
     def load(self) -> None:
         few_rows = min(self.rows, 100_000)
@@ -271,7 +316,7 @@ class Bench:
                 lambda: cases.load(path),
                 "`LOAD DATA LOCAL INFILE`",
                 lambda: cases.load_data_infile(path),
-                0.5,
+                0.55,
             )
             self.compare(
                 f"insert_data, {few_rows:,} rows",
@@ -287,31 +332,23 @@ class Bench:
         try:
             with contextlib.redirect_stderr(open(os.devnull, "w")):
                 cases.load(self.csv_file(self.rows))
-            for what, ours, against, peer in (
-                ("stream_users()", cases.stream_users, "making the same dicts", cases.sqlite_idiom),
-                (
-                    "stream_users_in_batches(1000)",
-                    cases.stream_users_in_batches,
-                    "making the same dicts",
-                    cases.sqlite_idiom,
-                ),
-                (
-                    "calculate_average_age()",
-                    cases.calculate_average_age,
-                    "reading only the ages",
-                    cases.sqlite_ages,
-                ),
+            same, ages = "making the same dicts", "reading only the ages"
+            batches, average = cases.stream_users_in_batches, cases.calculate_average_age
+            for what, ours, against, peer, target in (
+                ("stream_users()", cases.stream_users, same, cases.sqlite_idiom, 0.9),
+                ("stream_users_in_batches(1000)", batches, same, cases.sqlite_idiom, 0.9),
+                ("calculate_average_age()", average, ages, cases.sqlite_ages, None),
             ):
-                self.compare(
-                    f"{what}, embedded", ours, f"plain sqlite3 cursor {against}", peer, 0.9
-                )
+                against = f"plain sqlite3 cursor {against}"
+                self.compare(f"{what}, embedded", ours, against, peer, target)
         finally:
             os.environ["DB_HOST"] = host
 
     def memory(self) -> None:
-        small, large = self.growth[0]["size"], self.growth[-1]["size"]
-        peaks = {(row["size"], row["case"]): row["peak_kib"] / 1024 for row in self.growth}
-        for case in dict.fromkeys(row["case"] for row in self.growth):
+        growth = [row for row in self.growth if row["server"] == self.server]
+        small, large = growth[0]["size"], growth[-1]["size"]
+        peaks = {(row["size"], row["case"]): row["peak_kib"] / 1024 for row in growth}
+        for case in dict.fromkeys(row["case"] for row in growth):
             more = peaks[large, case] - peaks[small, case]
             target = {"load": 8, "driver_fetchall": 0}.get(case, 4)
             if target:
@@ -423,11 +460,6 @@ class Bench:
 # --------------------------------------------------------------- showing it
 
 
-def markdown(header: tuple[str, ...], rows: list[tuple]) -> str:
-    lines = [header, ["---"] * len(header), *rows]
-    return "\n".join("| " + " | ".join(map(str, line)) + " |" for line in lines)
-
-
 def draw_plots(folder: Path) -> None:
     try:
         import plots
@@ -449,55 +481,90 @@ def machine() -> str:
     )
 
 
+def measure(bench: Bench, kind: str) -> str:
+    """Measure everything that needs a server, on one of this kind; return its name and version."""
+    with private_server(*SERVER_OPTIONS, kind=kind) as server:
+        use(server)
+        bench.server = f"{KINDS[kind]} {server.version}"
+        with bench.part("reading at each size"):
+            bench.grow()
+            with bench.database(bench.rows):
+                cases.ENCRYPTED = cases.is_encrypted()
+        with bench.part("reading"):
+            bench.read()
+        bench.memory()
+        with bench.part("loading"):
+            bench.load()
+        if kind == "mariadb":
+            with bench.part("a cluster"):
+                cluster.measure(bench)
+    if cases.ENCRYPTED:
+        with (
+            bench.part("reading, TLS off"),
+            private_server(*SERVER_OPTIONS, kind=kind, plaintext=True) as server,
+        ):
+            use(server)
+            cases.ENCRYPTED = False
+            bench.read_unencrypted()
+    return bench.server
+
+
+def use(server) -> None:
+    os.environ.update(
+        DB_HOST=server.host,
+        DB_PORT=str(server.port),
+        DB_USER=server.user,
+        DB_PASSWORD=server.password,
+    )
+
+
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--quick", action="store_true", help="20,000 rows, 3 rounds")
+    parser.add_argument("--server", choices=KINDS, help="default: both, one after the other")
     parser.add_argument("--rows", type=int, help="how many rows, at least 1,000")
     parser.add_argument("--rounds", type=int, help="how many rounds")
     parser.add_argument("--output", type=Path, default=HERE, help="folder for the results")
     arguments = parser.parse_args()
     rows = arguments.rows or (20_000 if arguments.quick else 1_000_000)
     rounds = arguments.rounds or (3 if arguments.quick else 5)
-    with (
-        tempfile.TemporaryDirectory(prefix="prodev-bench-") as folder,
-        private_server(*SERVER_OPTIONS) as server,
-    ):
-        os.environ.update(
-            DB_HOST=server.host,
-            DB_PORT=str(server.port),
-            DB_USER=server.user,
-            DB_PASSWORD=server.password,
-        )
+    wanted = [arguments.server] if arguments.server else [*KINDS]
+    kinds = [kind for kind in wanted if find_program(kind)]
+    for kind in {*wanted} - {*kinds}:
+        print(f"left out: {why_no_program(kind)}", file=sys.stderr)
+    if not kinds:
+        sys.exit(1)
+    with tempfile.TemporaryDirectory(prefix="prodev-bench-") as folder:
         bench = Bench(rows, rounds, Path(folder))
-        bench.grow()
-        bench.read()
-        bench.memory()
-        bench.load()
-        bench.embedded()
-        bench.decorators()
-        bench.event_loop(min(200_000, 10 * rows))
-        cluster.measure(bench)
+        servers = [measure(bench, kind) for kind in kinds]
+        bench.server = f"SQLite {sqlite3.sqlite_version}"
+        with bench.part("without a server"):
+            bench.embedded()
+            bench.decorators()
+            bench.event_loop(min(200_000, 10 * rows))
         bench.bar.close()
-        with bench.database(rows), contextlib.closing(cases.connector()) as connection:
-            server_version = connection.server_info
-    growth = [
-        (row["case"], f"{row['size']:,}", f"{row['seconds']:.2f}", f"{row['peak_kib'] / 1024:.0f}")
-        for row in sorted(bench.growth, key=lambda row: (row["case"], row["size"]))
-    ]
-    print(f"{machine()}, {server_version}, {rows:,} rows, medians of {rounds} rounds\n")
-    print(markdown(("what", "against", "target", "measured", "verdict"), bench.results))
-    print("\n" + markdown(("what", "rows", "seconds", "peak MiB"), growth))
+    # The rows of one comparison together, those of the servers below each other.
+    order = list(dict.fromkeys((row.what, row.against) for row in bench.results))
+    bench.results.sort(key=lambda row: order.index((row.what, row.against)))
     results = {
         "machine": machine(),
-        "server": server_version,
+        "servers": ", ".join(servers),
         "rows": rows,
         "rounds": rounds,
         "results": [row._asdict() for row in bench.results],
         "growth": bench.growth,
         "pages": bench.pages,
     }
+    growth = [
+        (m["case"], m["server"], f"{m['size']:,}", f"{m['seconds']:.2f}", m["peak_kib"] // 1024)
+        for m in sorted(bench.growth, key=lambda m: m["case"])
+    ]
+    print(report.summary(results))
+    print(report.markdown(("what", "server", "rows", "seconds", "peak MiB"), growth))
     arguments.output.mkdir(parents=True, exist_ok=True)
     (arguments.output / "results.json").write_text(json.dumps(results, indent=1) + "\n")
+    if arguments.output.resolve() == HERE:
+        report.update_page()
     draw_plots(arguments.output)
 
 

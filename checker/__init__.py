@@ -7,6 +7,7 @@ exercises.py      the thirteen exercises: number, title, files
 checks.py         every check: what it looks for, its hint, whether it is an error or advice
 runner.py         checks in parallel: for each exercise a child, evidence and a verdict
 sandbox.py        the scratch copy, the child process, its limits, its end
+isolation.py      what a child can read and write: bubblewrap or unshare
 databases.py      the private server; proxy.py counts the bytes it sends; users.py makes its rows
 evidence.py       what the parent observes while the child runs
 judge.py          the verdict; judge_*.py turn facts and evidence into results; rows.py compares

@@ -14,6 +14,7 @@ class Check:
     looks_for: str
     hint: str
     severity: str = ERROR
+    why: str = ""  # the reason for it, for --explain
 
     @property
     def is_advice(self) -> bool:
@@ -51,6 +52,8 @@ STOP_EARLY = Check(
     "stop early",
     "a caller that stops reading early leaves no connection open",
     "If the caller stops early, your generator ends at its yield. Which lines still run then?",
+    why="CPython closes a forgotten connection when its last reference goes. Another interpreter, or "
+    "a reference that is kept, leaves it open on the server; only close() always ends it.",
 )
 STOP_ERROR = Check(
     "stop quietly",
@@ -68,6 +71,8 @@ ERRORS = Check(
     "errors",
     "a database error reaches the caller",
     "If you catch the error and go on, how can the caller distinguish `no users` from `no database`?",
+    why="The checker drops the table, then refuses connections. The database's own error must come out, "
+    "or another that is raised from it: an AttributeError of None has lost the reason.",
 )
 NO_ORDER = Check(
     "order by",
@@ -203,7 +208,7 @@ CHECKS: dict[str, dict[str, Check]] = {
               "Go through your loop by hand for retries=3."),
         Check("gives up", "after the last attempt the error reaches the caller",
               "What does the wrapper do when every attempt has failed? A returned None looks like a result."),
-        Check("waits", "it waits `delay` seconds between two attempts",
+        Check("waits", "it waits at least `delay` seconds between two attempts",
               "A database that is locked now is probably still locked a microsecond later."),
         Check("last sleep", "it does not wait after the last attempt",
               "No attempt follows the last one. What is that sleep waiting for?"),
@@ -280,5 +285,6 @@ def explain(number: str) -> str:
     checks = sorted(CHECKS[number].values(), key=lambda check: check.is_advice)
     return "\n".join(
         f"  {'advice' if check.is_advice else 'check ':6}  {check.name}: {check.looks_for}"
+        + (f"\n          {check.why}" if check.why else "")
         for check in checks
     )

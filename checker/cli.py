@@ -1,6 +1,7 @@
 """The command line of check.py."""
 
 import argparse
+import os
 import signal
 import sys
 import warnings
@@ -10,6 +11,7 @@ from checker import report as reports
 from checker.answers import find_answers
 from checker.checks import explain
 from checker.exercises import EXERCISES, chosen
+from checker.isolation import WARNING, isolation
 from checker.runner import SECONDS, Task, check, failures
 from checker.start import start
 from checker.watch import watch
@@ -18,6 +20,9 @@ from checker.watch import watch
 def main(arguments: list[str] | None = None) -> int:
     """Run the checks that are asked for; return the exit status: 0 if every exercise passes."""
     options = _parser().parse_args(arguments)
+    if os.name == "nt":
+        print("check.py: not supported on Windows; run it in WSL", file=sys.stderr)
+        return 2
     if options.explain is not None:
         return _explain(options.explain)
     if options.start:
@@ -35,6 +40,11 @@ def main(arguments: list[str] | None = None) -> int:
     except (FileNotFoundError, ValueError) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2
+    if isolation() is None:
+        if not single and not options.trusted:
+            print(f"check.py: {WARNING}, or give --trusted", file=sys.stderr)
+            return 2
+        print(f"check.py: warning: {WARNING}", file=sys.stderr)
     warnings.simplefilter("ignore", SyntaxWarning)  # of the answers' code, which is parsed here
     # On SIGTERM, exit normally, which stops the servers and the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
@@ -101,6 +111,10 @@ def _parser() -> argparse.ArgumentParser:
         "--explain", metavar="EXERCISE", help="show what an exercise is checked for"
     )
     parser.add_argument("--details", action="store_true", help="show all problems of every answer")
+    parser.add_argument(
+        "--trusted", action="store_true",
+        help="check a folder of answers even if this machine cannot isolate them",
+    )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--junitxml", type=Path, metavar="FILE", help="write them as JUnit XML")
     parser.add_argument(

@@ -9,6 +9,7 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from checker.isolation import isolation
 from checker.users import STRANGER, plain_users, small_users
 from servers import Server, find_program, private_server, why_no_program
 
@@ -28,11 +29,13 @@ RIGHTS = (
     " SHOW DATABASES, RELOAD, PROCESS, CREATE USER"
 )
 OPTIONS = (
+    "--skip-networking",
     "--log-output=TABLE",
     "--innodb-lock-wait-timeout=3",
     "--lock-wait-timeout=4",
     "--innodb-buffer-pool-size=64M",
     "--max-connections=300",
+    "--local-infile=1",
     # Otherwise a connection that an answer keeps open would not see the rows added later.
     "--transaction-isolation=READ-COMMITTED",
 )
@@ -48,6 +51,7 @@ class Database:
         import mysql.connector
 
         self.server, self.socket, self.error = server, server.socket, mysql.connector.Error
+        self._prepared: set[str] = set()
         self.admin = mysql.connector.connect(
             unix_socket=str(server.socket),
             user=server.user,
@@ -67,6 +71,7 @@ class Database:
 
     def reset(self, *, tables: bool) -> None:
         """Drop everything that an answer created; create the small tables if `tables` is true."""
+        self._prepared = {DATABASE}
         self.run("SET GLOBAL general_log = OFF")
         self.end_connections()
         for (name,) in self.run("SHOW DATABASES"):
@@ -94,9 +99,14 @@ class Database:
             )
 
     def prepare(self, name: str) -> None:
-        """Make user_data available in the database that the answer uses, whatever its name."""
-        if name.lower() in SYSTEM or name == DATABASE or not re.fullmatch(r"[\w$-]{1,60}", name):
+        """Make user_data available in the database that the answer uses, whatever its name.
+
+        Only once: a later CREATE VIEW would wait for a connection that the answer left open.
+        """
+        known = name.lower() in SYSTEM or name in self._prepared
+        if known or not re.fullmatch(r"[\w$-]{1,60}", name):
             return
+        self._prepared.add(name)
         self.run(f"CREATE DATABASE IF NOT EXISTS `{name}`")
         with contextlib.suppress(self.error):  # the table may have been dropped before
             for table in ("user_data", "users"):
@@ -140,14 +150,16 @@ class Database:
 
     def rows(self) -> list[list]:
         """The committed rows of the answer's user_data: user_id, name, email, age."""
-        for name in self.databases_with_users():
-            columns = "user_id, name, email, age"
-            try:
-                sql = f"SELECT {columns} FROM `{name}`.user_data ORDER BY user_id LIMIT 2000"
+        for name in self.databases_with_users()[:1]:
+            sql = f"SELECT user_id, name, email, age FROM `{name}`.user_data ORDER BY 1 LIMIT 2000"
+            with contextlib.suppress(self.error, ValueError):  # it has other columns or types
                 return [[*map(_text, row[:3]), float(row[3] or 0)] for row in self.run(sql)]
-            except (self.error, ValueError):  # the table has other columns or types
-                return []
         return []
+
+    def stored(self) -> int:
+        """How many rows the answer's user_data has, whatever its columns."""
+        names = self.databases_with_users()[:1]
+        return sum(self.run(f"SELECT COUNT(*) FROM `{name}`.user_data")[0][0] for name in names)
 
     def databases_with_users(self) -> list[str]:
         found = self.run(
@@ -208,4 +220,20 @@ def servers(count: int) -> Iterator[list[Database]]:
     Raises RuntimeError if they do not start.
     """
     with contextlib.ExitStack() as stack:
-        yield [Database(stack.enter_context(private_server(*OPTIONS))) for _ in range(count)]
+        started = []
+        for _ in range(count):
+            server = stack.enter_context(private_server(*OPTIONS, wrap=_isolated))
+            stack.callback(server.kill)  # its data is not needed any more
+            started.append(Database(server))
+        yield started
+
+
+def _isolated(server: Server) -> list[str]:
+    """The server's command, isolated: an answer can give itself all rights there, those on files too."""
+    if (isolate := isolation()) is None:
+        return server.command
+    program, folder = server.program, server.socket.parent
+    command = server.command[server.command.index(program.command[0]) :]
+    shown = {str(path): str(path) for path in (program.root or program.path.parent, folder)}
+    # Inside, an ordinary user may be root.
+    return isolate(folder, shown, [*command, "--user=root"], writable=folder)

@@ -26,6 +26,7 @@ QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 ERROR_HINTS = (
     (r"'NoneType' object is not callable",
      "What does your decorator return, and what does its wrapper return?"),
+    (r"local variable", "On which path through this function does the variable get no value?"),
     (r"'NoneType' object", "Which function returns None here, and on which path?"),
     (r"^still to do$", "Put your own code in place of `raise NotImplementedError`."),
     (r"unexpected keyword argument|positional argument|multiple values for",
@@ -35,7 +36,13 @@ ERROR_HINTS = (
     (r"Unread result found|Commands out of sync",
      "The cursor still has unread rows, so closing it fails. What if you close only the connection, "
      "in a `finally` of its own?"),
+    (r"^'query'$|tuple index out of range",
+     "Is the query in args or in kwargs here? Callers may use either."),
     (r"No module named '\d", "A module whose name begins with a digit needs importlib.import_module()."),
+    (r"generator ignored GeneratorExit",
+     "Your generator yields again after its caller has stopped. Which `except` or `finally` does that?"),
+    (r"Duplicate entry", "The row is stored already. How can your code detect it before the INSERT?"),
+    (r"(^|: )'\w+'$", "Print the keys of the first row that you read. Is this key one of them?"),
     (r"is locked", "Which connection still holds a transaction on the file at this moment?"),
     (r"closed (database|cursor)|Connection not available|not connected",
      "Which line closed the connection, and which line still uses it?"),
@@ -55,7 +62,8 @@ STEPS = (
     (r"older", "calling async_fetch_older_users()"),
     (r"both|overlap", "calling fetch_concurrently()"),
     (r"demo.*", "calling the example function"),
-    (r"fault.*|.*without table|bad query", "querying a table that does not exist"),
+    (r"gone .*|fault.*|.*without table|bad query", "querying a table that does not exist"),
+    (r"refuse .*", "connecting to a server that refuses connections"),
     (r"fail.*", "handling an error"),
 )
 CRASH_HINT = "Run the file by itself and read the last line of the traceback first."
@@ -118,6 +126,7 @@ class Judge:
         self.exercise, self.run, self.source, self.file = exercise, run, source, file
         self.results: dict[str, Result] = {}
         self.endless = False  # it retried until the probe stopped failing
+        self.line: int | None = None  # where an error without a place of its own is reported
         self._told: dict[tuple, str] = {}  # errors, and the check that reported each
 
     def fact(self, step: str, name: str = "value"):
@@ -129,6 +138,12 @@ class Judge:
 
     def number(self, step: str, name: str) -> int:
         return self.fact(step, name) or 0
+
+    def passed(self, name: str) -> bool:
+        return name in self.results and self.results[name].passed
+
+    def failed(self, name: str) -> bool:
+        return name in self.results and not self.results[name].passed
 
     def items(self, step: str) -> list:
         value = self.fact(step)
@@ -149,14 +164,32 @@ class Judge:
         telling = [line for line in lines if TELLING.search(line)]
         return f"; it printed: {(telling or lines)[-1][:200]}" if lines else ""
 
+    def printed_error(self, step: str) -> str:
+        """As printed(), if the step raised an error because it had hidden another one."""
+        is_none = "'NoneType' object" in (self.error(step) or {}).get("message", "")
+        return self.printed(step) if is_none else ""
+
+    def swallow(self, *inside: str) -> str:
+        """The place of the `except` that hides an error: here, or in the seed.py that this file uses."""
+        path = self.source.path
+        root = path.parents[self.file.count("/")]
+        for one in dict.fromkeys((path, path.parent / "seed.py", root / "seed.py")):
+            source = Source(one) if one.is_file() else None
+            others = (r"(?!main)\w+",) if one == path else inside
+            for names in (inside, (r"\w*conn\w*",), others) if source else ():
+                if source.line_of(*names) and (line := source.line_of_swallow(*names)):
+                    return f"{one.relative_to(root).as_posix()}:{line}"
+        return ""
+
     def check(
-        self, name: str, passed: bool, said: str = "", line: int | None = None, hint: str = ""
+        self, name: str, passed: bool, said: str = "", line: int | str | None = None, hint: str = ""
     ) -> None:
         """Record a check's result; of several results, the first failure stays.
 
-        Without a `hint` for this kind of failure, the check's own is shown.
+        `line` may be a whole place. Without a `hint` for this kind of failure, the check's own is shown.
         """
-        self._record(name, bool(passed), said, f"{self.file}:{line}" if line else self.file, hint)
+        place = line if isinstance(line, str) else f"{self.file}:{line}" if line else self.file
+        self._record(name, bool(passed), said, place, hint)
 
     def absent(self, name: str, said: str) -> None:
         """Fail the check for a missing function, unless importing the file failed: that is why."""
@@ -177,12 +210,16 @@ class Judge:
         error = self.error(step)
         if error is None:
             return False
-        told = (error["type"], error["message"], str(error.get("place")))
-        if self._told.setdefault(told, name) == name:
+        if self.tells_first(name, error):
             exits = "SystemExit" in error["bases"]
-            said = f"{what} raised {describe(error)}"
+            said = f"{what} raised {describe(error)}{self.printed_error(step)}"
             self.fail_at(name, error, said, crashed=True, exits=exits)
         return True
+
+    def tells_first(self, name: str, error: dict) -> bool:
+        """Whether no other check has reported this error."""
+        told = (error["type"], error["message"], str(error.get("place")))
+        return self._told.setdefault(told, name) == name
 
     def fail_at(self, name: str, error: dict, said: str, **more) -> None:
         """Fail the check at the line of an error that the answer raised, with that error's hint."""
@@ -201,7 +238,8 @@ class Judge:
 
     def place_of(self, error: dict) -> str:
         place = error.get("place")
-        return f"{place[0]}:{place[1]}" if place else self.file
+        file, line = place or (self.file, self.line)
+        return f"{file}:{line}" if line else file
 
     def unobserved(self) -> None:
         """Mark every check, except advice, that has no result as not reached: it does not pass."""
@@ -291,7 +329,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         return verdict
     judge.unobserved()
     verdict.results = judge.in_order()
-    if judge.endless:
+    if run.stopped:
+        verdict.verdict, verdict.said = CRASH, f"{run.stopped}, in the step {run.step!r}"
+        verdict.hint = "Look for a loop that writes files or starts processes without an end."
+    elif judge.endless:
         verdict.verdict, verdict.place = TIMEOUT, judge.file
         verdict.said = "the answer was still retrying after 99 failures"
         verdict.hint = "What ends your loop if every attempt fails?"
@@ -343,10 +384,10 @@ def doing(step: str) -> str:
     return next(found, "calling the decorated function")
 
 
-def hint_for(error: dict) -> str:
+def hint_for(error: dict, otherwise: str = CRASH_HINT) -> str:
     """A hint for an error that the answer raised, by its message."""
     message = error["message"]
-    return next((hint for pattern, hint in ERROR_HINTS if re.search(pattern, message)), CRASH_HINT)
+    return next((hint for pattern, hint in ERROR_HINTS if re.search(pattern, message)), otherwise)
 
 
 def describe(error: dict) -> str:

@@ -2,77 +2,85 @@
 
 import re
 
-from checker.judge import Judge, describe
+from checker.checks import CLOSED
+from checker.judge import SWALLOW_HINT, TELLING, Judge, describe, hint_for
 from checker.rows import compare_rows, count, same_row, short
 
 # Share of the large table's bytes: socket and driver buffer far less, fetchall receives all.
 LAZY_SHARE = 0.5
+ENOUGH = 400  # the child reads no further, and the small table has fewer rows
+CONNECT = r"(?!is_|re)\w*[Cc]onnect(?!ed)\w*"
+UNREAD = "Unread result found"
+FAULTS = {
+    "gone": "with the table dropped",
+    "refuse": "with a server that refuses connections",
+}
+# What a driver says of a missing table, and of a connection that is lost or refused.
+DATABASE = (
+    r"\b(1146|1356|20\d\d|4031)\b|doesn't exist|(?i:can't connect|lost connection)|gone away"
+    r"|not available|refused|pool exhausted"
+)
+RETURNED_NONE = (
+    "A function without `yield` and `return` returns None. Which of your lines gives the rows?"
+)
+NO_ROWS = "Run the query by itself on the same database. How many rows does it return?"
+ENDLESS = "What ends your loop when there are no more rows?"
+SERVER_HINT = "Which module connects to a MySQL server, and what does your seed.py use?"
+PRECISION = "The task shows two decimals. What do f'{value:.2f}' and round(value, 2) give?"
 
 
 def judge_stream(judge: Judge) -> bool:
-    users = judge.evidence("imported", "user_data") or []
-    line = judge.source.line_of(r"stream_?users?\w*")
-    if judge.seen("rows") and not judge.crashed("rows", "rows", "stream_users()"):
-        difference = compare_rows(judge.fact("rows"), users, "users")
-        judge.check("rows", not difference, difference, line)
-    _closed(judge, "rows done", "reading to the end")
-    _laziness(judge, "stream_users()", line)
-    _fault(judge, "stream_users()", line)
+    (name,) = _names(judge, "stream_users")
+    if judge.seen("rows") and not judge.crashed("rows", "rows", f"{name}()"):
+        found = judge.fact("rows")
+        _compared(judge, "rows", compare_rows(found, _users(judge), "users"), "rows", name, found)
+    _closed(judge, "rows", "reading to the end", name)
+    _server(judge, "rows", {"generator": (f"{name}()", name)})
     return judge.seen("rows")
 
 
 def judge_batches(judge: Judge) -> bool:
-    users = judge.evidence("imported", "user_data") or []
-    line = judge.source.line_of(r"stream\w*batch\w*", r"\w*batch\w*")
-    _chunks(judge, users, "batches", "batch", line)
-    what = "batch_processing()"
-    line_of_processing = judge.source.line_of(r"batch_?process\w*", r"\w*process\w*")
-    if judge.seen("processing"):
-        if not judge.crashed("filter", "processing", what):
-            said = _compare_filter(judge, users)
-            judge.check("filter", not said, said, line_of_processing)
-            printed = "checker.example" in (judge.fact("processing", "printed") or "")
-            judge.check(
-                "prints",
-                printed or bool(said),
-                f"{what} returns or yields the users, but prints none",
-                line_of_processing,
-            )
-    else:
-        judge.check("filter", False, "there is no function batch_processing")
-    _closed(judge, "processing done", what)
-    _laziness(judge, "stream_users_in_batches()", line)
-    _fault(judge, what, line)
+    name, processing = _names(judge, "stream_users_in_batches", "batch_processing")
+    what = f"{processing}()"
+    _chunks(judge, "batches", (10, 19, 1), name)
+    if not judge.seen("processing"):
+        judge.absent("filter", "there is no function batch_processing")
+    elif not judge.crashed("filter", "processing", what):
+        young, missing = _filtered(judge)
+        if young or not judge.failed("rows"):  # missing rows are missing here, too
+            said = f"{what}: {young or missing}" if young or missing else ""
+            _compared(judge, "filter", said, "processing", processing)
+        printed = "checker.example" in judge.text("processing", "printed")
+        said = f"{what} returns or yields the users, but prints none"
+        judge.check("prints", printed or bool(missing), said, judge.source.line_of(processing))
+    _closed(judge, "processing", what, name)
+    _server(judge, "rows", {"generator": (f"{name}()", name), "caller": (what, processing)})
     _offset(judge)
     return judge.seen("batches of 10") or judge.seen("processing")
 
 
 def judge_pages(judge: Judge) -> bool:
-    users = judge.evidence("imported", "user_data") or []
-    line = judge.source.line_of(r"lazy\w*")
-    _chunks(judge, users, "pages", "page", line)
+    name, single = _names(judge, "lazy_paginate", "paginate_users")
+    users, what = _users(judge), f"{single}(10, 20)"
+    _chunks(judge, "pages", (10, 19), name)
     pages = judge.fact("pages of 10")
-    if isinstance(pages, list):
+    if isinstance(pages, list) and not judge.failed("rows"):
         rows = [row for page in pages if isinstance(page, list) for row in page]
         said = "the rows are neither in the table's order nor sorted by one column"
-        judge.check("order", _is_in_order(rows, users), said, line)
-    if judge.seen("single page"):
-        if not judge.crashed("single page", "single page", "paginate_users(10, 20)"):
-            page, beyond = judge.fact("single page"), judge.fact("single page", "beyond")
-            said = compare_rows(page, users[20:30], "rows of the third page")
-            chosen = any(
-                re.search(r"order\s+by", q, re.IGNORECASE)
-                for q in _queries(judge, "single page done")
-            )
-            if chosen and isinstance(page, list) and len(page) == 10:
-                said = ""
-            if not said and isinstance(beyond, list) and beyond:
-                said = f"a page after the last row has {len(beyond)} rows"
-            judge.check("single page", not said, said, judge.source.line_of(r"\w*paginate_users"))
-    else:
-        judge.check("single page", False, "there is no function paginate_users")
-    _laziness(judge, "lazy_paginate()", line)
-    _fault(judge, "lazy_paginate()", line)
+        judge.check("order", _is_in_order(rows, users), said, judge.source.line_of(name))
+    if not judge.seen("single page"):
+        judge.absent("single page", "there is no function paginate_users")
+    elif not judge.crashed("single page", "single page", what):
+        page, beyond = judge.fact("single page"), judge.fact("single page", "beyond")
+        said = compare_rows(page, users[20:30], "rows of the third page")
+        queries = " ".join(_queries(judge, "single page done"))
+        if re.search(r"order\s+by", queries, re.IGNORECASE) and isinstance(page, list):
+            said = said if len(page) != 10 else ""
+        if not said and isinstance(beyond, list) and beyond:
+            said = f"a page after the last row has {len(beyond)} rows"
+        said = f"{what}: {said}" if said else ""
+        _compared(judge, "single page", said, "single page", single, page)
+    _server(judge, "rows", {"generator": (f"{name}()", name), "caller": (f"{single}()", single)})
     _offset(judge)
     return judge.seen("pages of 10")
 
@@ -87,170 +95,240 @@ def _is_in_order(rows: list, users: list) -> bool:
 
 
 def judge_ages(judge: Judge) -> bool:
-    users = judge.evidence("imported", "user_data") or []
-    ages = sorted(row[3] for row in users)
-    line = judge.source.line_of(r"stream\w*age\w*")
-    if judge.seen("ages") and not judge.crashed("ages", "ages", "stream_user_ages()"):
-        found = judge.fact("ages")
+    name, average = _names(judge, "stream_user_ages", "calculate_average_age")
+    ages = sorted(row[3] for row in _users(judge))
+    if not judge.seen("ages"):
+        judge.absent("ages", "there is no generator stream_user_ages")
+    elif not judge.crashed("ages", "ages", f"{name}()"):
+        found, said = judge.fact("ages"), ""
         numbers = isinstance(found, list) and all(isinstance(a, int | float) for a in found)
         if not numbers:
-            first = found[0] if isinstance(found, list) and found else found
-            judge.check("ages", False, f"expected numbers, got {short(first)}", line)
-        else:
-            said = (
-                f"expected {len(ages)} ages, got {len(found)}"
-                if len(found) != len(ages)
-                else "the ages are not those of the table"
-            )
-            judge.check("ages", bool(ages) and sorted(found) == ages, said, line)
-        _closed(judge, "ages done", "reading to the end")
-    elif not judge.seen("ages"):
-        judge.check("ages", False, "there is no generator stream_user_ages")
-    _average(judge, ages)
-    _laziness(judge, "stream_user_ages()", line)
-    _fault(judge, "computing the average", judge.source.line_of(r"\w*(average|avg)\w*"))
+            first = found[0] if isinstance(found, list) else found
+            said = f"expected numbers, got {short(first)}"
+        elif len(found) != len(ages):
+            said = f"expected {len(ages)} ages, got {len(found)}"
+        elif sorted(found) != ages or not ages:
+            said = "the ages are not those of the table"
+        _compared(judge, "ages", said, "ages", name, found)
+    _closed(judge, "ages", "reading to the end", name)
+    _average(judge, average, ages)
+    _closed(judge, "average", "computing the average", name)
+    _server(judge, "ages", {"generator": (f"{name}()", name), "caller": (f"{average}()", average)})
     return judge.seen("ages") or judge.seen("average")
 
 
-def _average(judge: Judge, ages: list) -> None:
-    line = judge.source.line_of(r"\w*(average|avg|mean)\w*")
-    if not judge.seen("average"):
-        judge.check("average", False, "there is no function that computes the average age")
-        return
-    if not judge.crashed("average", "average", "computing the average"):
-        expected = sum(ages) / len(ages) if ages else 0.0
-        said = f"{judge.fact('average', 'printed so far') or ''} {judge.fact('average', 'given')}"
-        numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", said)]
-        near = any(abs(number - expected) < 0.0501 for number in numbers)
-        came = f"{numbers[-1]:g}" if numbers else "no number"
-        if not numbers and judge.fact("average", "program"):
-            came = "no number, and there is no function that computes the average"
-        judge.check("average", near, f"expected {expected:.2f}, got {came}", line)
-    _closed(judge, "average done", "computing the average")
-    averaging = [
-        q for q in _queries(judge, "average done") if re.search(r"\bavg\s*\(", q, re.IGNORECASE)
-    ]
-    judge.check("no AVG", not averaging, f"the server ran {short(averaging[:1])}", line)
+def _average(judge: Judge, name: str, ages: list) -> None:
+    line, what = judge.source.line_of(name), "computing the average"
+    if not judge.crashed("average", "average", what):
+        if not judge.failed("ages"):  # of other ages, the average is another
+            said = f"{judge.text('average', 'shown')} {judge.fact('average')}"
+            expected = sum(ages) / len(ages) if ages else 0.0
+            numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", said)]
+            off, nearest = min(((abs(n - expected), n) for n in numbers), default=(1, None))
+            came = "no number" if nearest is None else f"{nearest:.10g}"
+            if nearest is None and judge.fact("average", "program"):
+                came = "no number, and there is no function that computes the average"
+            said = "" if off <= 0.005001 else f"expected {expected:.2f}, got {came}"
+            _compared(judge, "average", said, "average", name, hint=PRECISION if off < 1 else "")
+        found = [q for q in _queries(judge, "average done") if re.search(r"(?i)\bavg\s*\(", q)]
+        where = judge.source.line_with(r"\bavg\s*\(") or line
+        judge.check("no AVG", not found, f"the server ran {short(found[:1])}", where)
     kept, read = judge.number("kept ages", "kept"), judge.number("kept ages", "read")
+    where = judge.source.line_of_call("list", "append", "fetchall", "sorted", inside=(name,))
     if read and not judge.error("kept ages"):
-        judge.check(
-            "no list", 2 * kept <= read, f"{kept} of {read} ages were in memory at once", line
-        )
-    else:
-        judge.check("no list", True)
+        said = f"{kept} of {read} ages were in memory at once"
+        judge.check("no list", 2 * kept <= read, said, where or line)
+    elif judge.seen("average") and not judge.error("average"):  # it reads no generator of ours
+        judge.check("no list", not where, "the ages are collected in a list", where)
     error = judge.error("average of none")
-    if judge.seen("average of none"):
-        said = f"with an empty table it raised {describe(error)}" if error else ""
-        mild = error is not None and error["type"] in ("ValueError", "StatisticsError")
-        judge.check("empty", error is None or mild, said, line)
+    mild = error is None or error["type"] in ("ValueError", "StatisticsError")
+    if judge.seen("average of none") and (mild or judge.tells_first("empty", error)):
+        said = "" if mild else f"with an empty table, {what} raised {describe(error)}"
+        judge.check("empty", mild, said, judge.place_of(error) if error else line)
 
 
-def _chunks(judge: Judge, users: list, plural: str, one: str, line: int | None) -> None:
+def _chunks(judge: Judge, plural: str, sizes: tuple, name: str) -> None:
     """Check batches or pages: all rows, in lists of the right sizes."""
-    for size in (10, 19, 1):
-        step = f"{plural} of {size}"
+    users = _users(judge)
+    for size in sizes:
+        step, what = f"{plural} of {size}", f"{name}({size})"
         if not judge.seen(step):
             continue
-        if judge.crashed("rows", step, f"reading {step}"):
+        if judge.crashed("rows", step, what):
             return
         chunks = judge.fact(step)
-        if not isinstance(chunks, list) or not all(isinstance(c, list) for c in chunks):
+        flat = not isinstance(chunks, list) or not all(isinstance(c, list) for c in chunks)
+        if flat or (chunks and all(c and same_row(c, users[0]) for c in chunks[:1])):
             first = chunks[0] if isinstance(chunks, list) and chunks else chunks
-            judge.check(
-                "sizes", False, f"expected {plural} as lists of rows, got {short(first)}", line
-            )
+            said = f"{what}: expected {plural} as lists of rows, got {short(first)}"
+            _compared(judge, "sizes", said, step, name, chunks)
             if isinstance(chunks, list):
-                difference = compare_rows(chunks, users, "users")
-                judge.check("rows", not difference, difference, line)
+                _compared(judge, "rows", compare_rows(chunks, users, "users"), step, name, chunks)
             return
         rows = [row for chunk in chunks for row in chunk]
         difference = compare_rows(rows, users, "users")
-        judge.check("rows", not difference, f"with {step}: {difference}", line)
-        sizes = [len(chunk) for chunk in chunks]
-        right = all(s == size for s in sizes[:-1]) and all(0 < s <= size for s in sizes[-1:])
-        shown = ", ".join(map(str, sizes[-3:]))
-        judge.check(
-            "sizes", right and bool(sizes), f"with {step}, the last sizes were {shown}", line
-        )
-        _closed(judge, f"{step} done", "reading to the end")
+        said = f"{what}: {difference}" if difference else ""
+        _compared(judge, "rows", said, step, name, chunks)
+        if rows or len(chunks) > 1:
+            lengths = [len(chunk) for chunk in chunks]
+            right = all(s == size for s in lengths[:-1]) and 0 < lengths[-1] <= size
+            said = f"{what}: the last sizes were {', '.join(map(str, lengths[-3:]))}"
+            _compared(judge, "sizes", "" if right else said, step, name, chunks)
+        _closed(judge, step, f"reading {plural} of {size} to the end", name)
 
 
-def _compare_filter(judge: Judge, users: list) -> str:
-    """Compare what batch_processing printed or returned, in any form, with the users older than 25."""
-    shown = f"{judge.fact('processing', 'printed')} {judge.fact('processing', 'given')}"
+def _filtered(judge: Judge) -> tuple[str, str]:
+    """What is wrong with the users that batch_processing printed or returned: too young, missing."""
+    users, given = _users(judge), judge.fact("processing")
+    shown = f"{judge.text('processing', 'printed')} {given}"
     emails = {row[2] for row in users if row[2] in shown}
     names = {row[2] for row in users if re.search(rf"{re.escape(row[1])}(?!\d)", shown)}
     ids = {row[2] for row in users if row[0] in shown}
     found = max(emails, names, ids, key=len)
     expected = {row[2] for row in users if row[3] > 25}
-    young = found - expected
-    if young:
-        ages = sorted({row[3] for row in users if row[2] in young})
-        return f"the result includes users aged {ages[0]:g}"
-    if missing := len(expected - found):
-        return f"{missing} of the {len(expected)} users older than 25 are missing"
-    return ""
+    ages = sorted(row[3] for row in users if row[2] in found - expected)
+    young = f"the result includes users aged {ages[0]:g}" if ages else ""
+    missing = len(expected - found)
+    said = f"{missing} of the {len(expected)} users older than 25 are missing"
+    return young, said if missing else ""
+
+
+def _names(judge: Judge, *course: str) -> list[str]:
+    """The names of the functions that the child called; the course's names where it found none."""
+    found = judge.fact("functions", "found") or [""] * len(course)
+    return [str(name) or usual for name, usual in zip(found, course, strict=False)]
+
+
+def _users(judge: Judge) -> list:
+    return judge.evidence("imported", "user_data") or []
 
 
 def _queries(judge: Judge, mark: str) -> list[str]:
     return judge.evidence(mark, "queries") or []
 
 
-def _closed(judge: Judge, mark: str, what: str) -> None:
-    at_import, now = judge.evidence("imported", "open"), judge.evidence(mark, "open")
-    if now is None:
-        return
-    line = judge.source.line_of_call("connect", "connect_to_prodev", "connect_db")
-    if at_import:
-        left = count(at_import, "connection")
-        said = f"importing the file leaves {left} open"
-        judge.check("closed", False, said, line)
-        return
-    said = f"after {what}, {count(now - at_import, 'connection')} stayed open on the server"
-    judge.check("closed", now <= at_import, said, line)
+def _compared(
+    judge: Judge, check: str, said: str, step: str, name: str, found=(None,), hint: str = ""
+) -> None:
+    """Record a comparison's result: `said` is '' if it is right.
+
+    If the answer printed an error that it hid, the reason shows it, at the `except` that hid it.
+    """
+    place: int | str | None = judge.source.line_of(name)
+    if found is None:
+        hint = RETURNED_NONE
+    elif isinstance(found, list) and not (found and found != [[]]):
+        hint = NO_ROWS
+    elif isinstance(found, list) and len(found) >= ENOUGH:
+        hint = ENDLESS
+    if said and TELLING.search(judge.text(step, "shown")):
+        printed = judge.printed(step)
+        said, place = said + printed, judge.swallow(name) or place
+        hint = hint_for({"message": printed}, SWALLOW_HINT)
+    judge.check(check, not said, said, place, hint)
 
 
-def _laziness(judge: Judge, what: str, line: int | None) -> None:
-    step = judge.run.facts.get("first")
-    if step is None:
+def _closed(judge: Judge, step: str, what: str, name: str) -> None:
+    left = judge.evidence("imported", "open")
+    if left:
+        said = f"importing the file leaves {count(left, 'connection')} open"
+        judge.check("closed", False, said, judge.source.line_of_call(CONNECT))
+    elif judge.error(step) is None:
+        left = judge.evidence(f"{step} done", "left")
+        said = f"{what} opens {count(left or 0, 'connection')} that your code never closes"
+        _left_open(judge, "closed", step, left, said, name)
+
+
+def _left_open(judge: Judge, check: str, step: str, left: int | None, said: str, name: str) -> None:
+    """Check that no connection is left; name what came before the answer's own close(), if anything."""
+    if left is None:
         return
-    if error := judge.error("first"):
-        judge.check("lazy", False, f"{what} raised {describe(error)} on a large table", line)
+    source, error, hint = judge.source, judge.error(step), ""
+    place = source.line_of_call(CONNECT, inside=(name,)) or source.line_of_call(CONNECT)
+    if UNREAD in f"{(error or {}).get('message')}{judge.text(step, 'shown')}":
+        came = describe(error) if error else UNREAD
+        said = f"{came}: this error came before your code had closed the connection"
+        place = judge.place_of(error) if error else source.line_of_call("close", inside=(name,))
+        hint = hint_for({"message": UNREAD})
+    elif check == "stop early" and judge.failed("closed"):
+        hint = CLOSED.hint
+    judge.check(check, not left, said, place, hint)
+
+
+def _server(judge: Judge, first: str, calls: dict[str, tuple[str, str]]) -> None:
+    """Judge what only the server shows: laziness, connections, its errors.
+
+    `calls` has, for each function that was tried without table and server, the call and the name.
+    """
+    if any(seen.get("made") for seen in judge.run.evidence.values()):
+        _laziness(judge, first, *calls["generator"])
+        _errors(judge, calls)
+    elif judge.seen("first") and not judge.error("first"):
+        sqlite = any(fact.get("sqlite") for fact in judge.run.facts.values())
+        used = "it uses SQLite" if sqlite else "it uses no database"
+        said = f"no connection to the MySQL server was made, where user_data is: {used}"
+        judge.check(first, False, said, judge.source.line_of_call(CONNECT), SERVER_HINT)
+
+
+def _laziness(judge: Judge, first: str, what: str, name: str) -> None:
+    error, source = judge.error("first"), judge.source
+    if not judge.seen("first") or (error and error["type"] != "StopIteration"):
+        judge.crashed("lazy", "first", f"{what} with a large table")
         return
-    total = judge.evidence("grow", "bytes") or 1
-    start = judge.evidence("before first", "sent")
-    first = judge.evidence("first", "sent")
-    called = judge.evidence("grow", "sent")
-    sent = max(first - start, first - called)
-    share = min(1.0, sent / total)
-    if not judge.fact("first", "iterator"):
-        judge.check(
-            "lazy", False, f"{what} returns a {judge.fact('first', 'kind')}, not a generator", line
-        )
-    fetch = judge.source.line_of_call("fetchall") or line
+    line, kind = source.line_of(name), judge.text("first", "kind")
+    if error or kind == "NoneType":
+        if not judge.failed(first):
+            judge.check("lazy", False, f"{what} gives no row of a large table", line, NO_ROWS)
+        return
+    said = f"{what} returns a {kind}, not a generator"
+    judge.check("lazy", bool(judge.fact("first", "iterator")), said, line)
+    sent = (judge.evidence("first", "sent") or 0) - (judge.evidence("grow", "sent") or 0)
+    share = min(1.0, sent / (judge.evidence("grow", "bytes") or 1))
+    fetch = source.line_of_call("fetchall", inside=(name,)) or source.line_with("buffered ?= ?True")
     said = f"after one next(), the server had already sent {share:.0%} of the table"
-    judge.check("lazy", share < LAZY_SHARE, said, fetch)
-    before, stopped = judge.evidence("grow", "open"), judge.evidence("stopped", "open")
-    error = judge.error("stopped")
-    said = f"a caller that stops reading early gets {describe(error)}" if error else ""
-    judge.check("stop quietly", error is None, said, line)
-    if stopped is not None:
-        left = count(stopped - before, "connection")
-        said = f"the caller stopped after two items, but {left} stayed open"
-        judge.check("stop early", stopped <= before, said, line)
+    judge.check("lazy", share < LAZY_SHARE, said, fetch or line)
+    error, left = judge.error("stopped"), judge.evidence("stopped", "left")
+    if left and (judge.evidence("collected", "left") or 0) < left:
+        said = "your code never closed the connection; CPython's garbage collector did"
+    else:
+        said = f"{count(left or 0, 'connection')} stays open"
+    said = f"the caller stopped after two items, and {said}"
+    _left_open(judge, "stop early", "stopped", left, said, name)
+    if not left or not error:  # otherwise the error is the reason why it is open
+        said = f"a caller that stops reading early gets {describe(error)}" if error else ""
+        place, hint = (judge.place_of(error), hint_for(error, " ")) if error else (None, "")
+        judge.check("stop quietly", not error, said, place, hint.strip())
 
 
-def _fault(judge: Judge, what: str, line: int | None) -> None:
-    if judge.seen("fault"):
-        said = f"the table was missing, but {what} raised no error"
-        judge.check("errors", judge.error("fault") is not None, said, line)
+def _errors(judge: Judge, calls: dict[str, tuple[str, str]]) -> None:
+    """Check that the database's own error reaches the caller; the first that does not is reported."""
+    tried = [(s, w, *call) for who, call in calls.items() for f, w in FAULTS.items()
+             if judge.seen(s := f"{f} {who}")]  # fmt: skip
+    for step, when, what, name in tried:
+        error = judge.error(step)
+        if error and judge.came_out(step, DATABASE) and "SystemExit" not in error["bases"]:
+            continue
+        if error and not judge.tells_first("errors", error):
+            return
+        said, swallow = f"{when}, {what} raised no error", judge.swallow(name)
+        place = swallow or judge.source.line_of(name)
+        hint = SWALLOW_HINT if swallow else ""
+        if error:
+            said = f"{when}, {what} raised {describe(error)}, and the database's error is lost"
+            if "'NoneType' object" not in error["message"] or not swallow:
+                place, hint = judge.place_of(error), hint_for(error)
+        judge.check("errors", False, said + judge.printed(step), place, hint)
+        return
+    if tried:
+        judge.check("errors", True)
 
 
 def _offset(judge: Judge) -> None:
     queries = _queries(judge, "second")
     pages = [q for q in queries if re.search(r"\boffset\b|limit\s+\d+\s*,", q, re.IGNORECASE)]
     unordered = [q for q in pages if not re.search(r"order\s+by", q, re.IGNORECASE)]
-    judge.check("order by", not unordered, f"the server ran {unordered[0] if unordered else ''}")
+    said = f"the server ran {unordered[0] if unordered else ''}"
+    judge.check("order by", not unordered, said, judge.source.line_with(r"\boffset\b"))
 
 
 JUDGE = {

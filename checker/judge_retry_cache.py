@@ -1,148 +1,159 @@
 """Exercises 8 and 9: turn facts into results."""
 
+from itertools import pairwise
+
 from checker.judge import Judge, describe
-from checker.judge_decorators import DECORATORS, NO_TABLE, decorated, demo_rows, user_of
+from checker.judge_decorators import (
+    DECORATORS,
+    FAULTS,
+    MISTAKES,
+    decorated,
+    demo_rows,
+    raises,
+    returned,
+    user_of,
+    wrapper,
+)
 from checker.rows import compare_rows, count, short
 
 ENDLESS = 99  # failures after which the probe's function succeeds, to end an endless retry
+RETRIES, DELAY = 4, 3
+LOCKED = "OperationalError: database is locked"
+NO_TABLE = "OperationalError: no such table: nowhere"
+CALL = "fetch_users_with_retry(conn, 'one', second='two')"
+RESULT = ["result of", "one", "two"]
+CONNECTION_IN_KEY = "Is the connection part of your key? Each call has a connection of its own."
+AGAIN = "What is left of your counter when the decorated function is called again?"
+FIXED = "The decorator has retries=4 here. Where does your loop use the parameter `retries`?"
 
 
 def judge_retry(judge: Judge) -> bool:
-    line = judge.source.line_of("retry_on_failure", r"\w*retry\w*")
-    if decorated(judge, "retries", "retry_on_failure"):
-        result = ["result of", "one", "two"]
-        if not judge.crashed("retries", "two fail", "retrying a function that fails twice"):
-            given = judge.fact("two fail", "given")
-            judge.check(
-                "retries",
-                given == result,
-                f"a function that fails twice and then succeeds returned {short(given)}",
-                line,
-            )
-        given, error = judge.fact("none fails", "given"), judge.error("none fails")
-        said = f"raised {describe(error)}" if error else f"returned {short(given)}"
-        judge.check("retries", given == result, f"a function that does not fail {said}", line)
-        calls = {
-            step: len(judge.fact(step, "events") or [])
-            for step in ("none fails", "two fail", "all fail")
-        }
-        none, two, every = calls.values()
-        said = (
-            f"calls for retries=3: {none} if no call fails, {two} if two fail, {every} if all fail"
-        )
-        if two > 1:  # else it never retried, which is reported already
-            judge.check("attempts", (none, two, every) == (1, 3, 3), said, line)
-            _sleeps(judge, calls, line)
-        judge.judge_raised(
-            "gives up", "all fail", "every attempt", "database is locked", *DECORATORS["8"]
-        )
-        judge.endless = calls["all fail"] >= ENDLESS
-        error = judge.error("all fail")
-        if (
-            error
-            and "OperationalError" not in error["bases"]
-            and error["type"] in ("UnboundLocalError", "TypeError")
+    line = wrapper(judge)[1]
+    if decorated(judge, "retries"):
+        steps = ("none fails", "two fail", "all fail")
+        none, two, every = calls = [judge.number(step, "calls") for step in steps]
+        for step, what in (
+            ("none fails", f"{CALL}, which does not fail,"),
+            ("two fail", f"{CALL}, which fails twice ({LOCKED}) and then succeeds,"),
         ):
-            judge.check("gives up", False, f"the caller got {describe(error)}", line)
-        again, error = judge.fact("again"), judge.error("again")
-        came = f"raised {describe(error)}" if error else "returned no result"
-        said = f"a later call of the same decorated function {came}"
-        if two > 1:
-            judge.check("attempts", again == ["result"] * 3 and not error, said, line)
-        tried = len(judge.fact("permanent", "events") or [])
-        judge.check(
-            "retries everything", tried <= 1, f"`no such table` led to {tried} attempts", line
-        )
+            error, given = judge.error(step), (judge.fact(step, "results") or [None])[0]
+            if error and error.get("own") and not MISTAKES & set(error["bases"]):
+                times = count(judge.number(step, "calls"), "time")
+                said = f"{what} was called {times}, and the caller got {describe(error)}"
+                place = judge.source.line_of_swallow(*DECORATORS["8"]) or line
+                judge.check("retries", False, said, place)
+            elif not judge.crashed("retries", step, what):
+                returned(judge, "retries", given == RESULT, step, what, given)
+        judge.endless = every >= ENDLESS
+        if two > 1:  # else it never retried, which is reported already
+            said = f"with retries={RETRIES} it made {none} call if none fails, {two} if two fail,"
+            said = f"{said} {every} if all fail"
+            right, hint = calls == [1, 3, RETRIES], FIXED if every == 3 else ""
+            judge.check("attempts", right, said, line, hint)
+            _waits(judge, steps, line)
+            again, error = judge.fact("again", "results"), judge.error("again")
+            came = f"raised {describe(error)}" if error else f"gave {short(again)}"
+            said = f"three calls of one decorated function, which fails twice in each, {came}"
+            if right and judge.passed("retries") and judge.seen("again"):
+                judge.check("attempts", again == [RESULT] * 3 and not error, said, line, AGAIN)
+        if not judge.endless:
+            raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
+        tried = judge.number("permanent", "calls")
+        said = f"`no such table` led to {tried} attempts"
+        judge.check("retries everything", tried <= 1, said, line)
     judge.judge_wraps("retry_on_failure")
-    demo_rows(judge, "fetch_users_with_retry", judge.evidence("imported", "users"), optional=True)
-    if judge.seen("demo"):
-        judge.judge_closed("closed", "demo", "fetch_users_with_retry()")
+    users = judge.evidence("imported", "users")
+    demo_rows(judge, "retries", "fetch_users_with_retry()", users)
     return judge.seen("decorated")
 
 
-def _sleeps(judge: Judge, calls: dict, line: int | None) -> None:
-    two = judge.fact("two fail", "sleeps") or []
-    every = judge.fact("all fail", "sleeps") or []
-    place = judge.source.line_of_call("sleep") or line
-    enough = len(two) == 2 and all(seconds >= 1 for seconds in two)
-    judge.check(
-        "waits", enough, f"with delay=2 and two failures, the waits were {two or 'none'}", place
-    )
-    failed = calls["all fail"]
-    said = f"expected {count(failed - 1, 'wait')} for {failed} failed calls, got {len(every)}"
-    judge.check("last sleep", len(every) < max(failed, 1), said, place)
+def _waits(judge: Judge, steps: tuple, line: int | None) -> None:
+    """Check the pauses between the calls, and that there is none before the first or after the last."""
+    place = judge.source.line_of_call("sleep", "wait", inside=DECORATORS["8"]) or line
+    for step in steps:
+        times, calls = judge.fact(step, "events") or [], judge.number(step, "calls")
+        first, *between, last = [round(b - a, 1) for a, b in pairwise(times)] or [0, 0]
+        if between:
+            waits = ", ".join(f"{gap:g}" for gap in between)
+            said = f"with delay={DELAY} it waited {waits} seconds between {calls} calls"
+            judge.check("waits", min(between) >= DELAY, said, place)
+        how = "failed" if step == "all fail" else "succeeded"
+        said = f"it waited {last:g} seconds after the last of {calls} calls, which {how}"
+        if first > DELAY / 2:
+            said = f"it waited {first:g} seconds before the first call"
+        if between:
+            judge.check("last sleep", max(first, last) < DELAY / 2, said, place)
 
 
 def judge_cache_query(judge: Judge) -> bool:
     users = judge.evidence("imported", "users") or []
-    line = judge.source.line_of("cache_query", r"\w*cache\w*")
-    if decorated(judge, "hit", "cache_query"):
-        if not judge.crashed("hit", "miss", "the first call") and not judge.crashed(
-            "hit", "hit", "the second call"
-        ):
-            calls = (judge.number("miss", "calls"), judge.number("hit", "calls"))
-            same = judge.fact("miss") == judge.fact("hit") and judge.fact("miss")
-            said = (
-                f"the function ran {sum(calls)} times for two equal calls"
-                if same
-                else "the second call did not return the same rows"
-            )
-            judge.check("hit", calls == (1, 0) and bool(same), said, line)
+    line = wrapper(judge)[1]
+    key = judge.source.line_with(r"(?m)^[ \t]*(\w*key\w*[ \t]*=[^=]|if .*\bin \w*cache)") or line
+    if decorated(judge, "hit"):
+        _hit(judge, [[u[0], u[1]] for u in users if u[3] > 30], key)
         other = [[u[0], u[2]] for u in users if u[3] > 40]
-        _own_result(judge, "query in key", "other query", other, "a different query", line)
-        if not _refuses(judge, "first parameter"):
-            for step, number in (("first parameter", 1), ("second parameter", 2)):
-                what = f"`WHERE id = ?` with {number}"
-                _own_result(judge, "parameters in key", step, [user_of(users, number)], what, line)
-        else:
-            judge.check("parameters in key", True)
-        if not _refuses(judge, "positional"):
-            for step, number in (("positional", 3), ("other positional", 4)):
-                _own_result(
-                    judge, "positional", step, [[number]], "a query passed by position", line
-                )
-        else:
-            judge.check("positional", True)
-        judge.judge_raised("raises", "failing", "a query", NO_TABLE, *DECORATORS["9"])
+        _own_result(judge, "query in key", "other query", other, "a different query", key)
+        for number, text in enumerate(("a b", "A b", "a  b")):
+            what = f"`SELECT id, '{text}' FROM users WHERE id = 1`"
+            _own_result(judge, "query in key", f"text {number}", [[1, text]], what, key)
+        for step, number in (("first parameter", 1), ("second parameter", 2)):
+            what = f"`WHERE id = ?` with {(number,)}"
+            _own_result(judge, "parameters in key", step, [user_of(users, number)], what, key)
+        for number, values in enumerate((["ab", "c"], ["AB", "c"], ["a", "bc"])):
+            what = f"`SELECT ?, ?` with {tuple(values)}"
+            _own_result(judge, "parameters in key", f"parameters {number}", [values], what, key)
+        for step, number in (("positional", 3), ("other positional", 4)):
+            what = f"`SELECT id FROM users WHERE id = {number}`, passed by position,"
+            _own_result(judge, "positional", step, [[number]], what, key)
+        raises(judge, "raises", "failing", FAULTS["failing"])
+        raises(judge, "raises", "database error", NO_TABLE, NO_TABLE.partition(" ")[2])
         kept = "changed by a caller" not in judge.items("mutated")
-        judge.check(
-            "shared list", kept, "a change to the returned list reaches the next caller", line
-        )
-        stale = [
-            row
-            for row in judge.items("stale")
-            if isinstance(row, list) and row[1:] != ["changed@checker.example"]
-        ]
+        said = "a change to the returned list reaches the next caller"
+        judge.check("shared list", kept, said, line)
+        changed = ["changed@checker.example"]
+        stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != changed]
         judge.check("stale", not stale, "after an UPDATE the old rows were returned", line)
     judge.judge_wraps("cache_query")
-    demo_rows(
-        judge, "fetch_users_with_cache", judge.evidence("before demo", "users"), optional=True
-    )
-    if judge.seen("demo again"):
+    stored = judge.evidence("before demo", "users")
+    if call := demo_rows(judge, "hit", "fetch_users_with_cache(query='SELECT ...')", stored):
         again = judge.fact("demo again", "sqlite") or []
-        ran = [e for e in again if e[0] == "sql" and judge.text("demo", "query") in e[2]]
-        judge.check(
-            "demo rows",
-            not ran,
-            "the second call ran the query again",
-            judge.source.line_of(r"fetch_users\w*"),
-        )
-        judge.judge_closed("closed", "demo", "fetch_users_with_cache()")
+        ran = [e for e in again if e[0] == "sql" and (judge.text("demo again", "query") in e[2])]
+        said = f"{call} ran the query at the second call, too"
+        judge.check("demo rows", not ran, said, judge.source.line_of(call.partition("(")[0]))
     return judge.seen("decorated")
 
 
-def _refuses(judge: Judge, step: str) -> bool:
-    """Whether the wrapper rejects such a call, and so cannot return a wrong result for it."""
-    error = judge.error(step)
-    return error is not None and error["type"] in ("TypeError", "KeyError")
+def _hit(judge: Judge, expected: list, line: int | None) -> None:
+    """Check that the second of two equal calls returns the same rows, and does not run the function."""
+    call = "fetch_users_with_cache(conn, query='SELECT id, name ...')"
+    calls = judge.number("miss", "calls"), judge.number("hit", "calls")
+    for step, which in (("miss", "the first"), ("hit", "the second")):
+        what = f"{which} call {call}"
+        if judge.crashed("hit", step, what):
+            return
+        right = not compare_rows(judge.fact(step), expected)
+        returned(judge, "hit", right, step, what, judge.fact(step))
+    in_key = sum(calls) == 2 and judge.fact("same connection", "calls") == 0
+    said = f"the function ran {count(sum(calls), 'time')} for two equal calls"
+    judge.check("hit", calls == (1, 0), said, line, CONNECTION_IN_KEY if in_key else "")
 
 
-def _own_result(
-    judge: Judge, check: str, step: str, expected: list, what: str, line: int | None
-) -> None:
-    if judge.seen(step) and not judge.crashed(check, step, what):
-        difference = compare_rows(judge.fact(step), expected)
-        judge.check(check, not difference, f"{what} got a wrong result: {difference}", line)
+def _own_result(judge: Judge, check: str, step: str, expected: list, what: str, line) -> None:
+    """Check a call's result, which proves something only if the cache keeps results at all.
+
+    A wrapper whose parameters do not allow such a call cannot return a wrong result for it.
+    """
+    error, keeps = judge.error(step), judge.passed("hit")
+    refused = error and error["type"] == "TypeError" and not error.get("place")
+    got = judge.fact(step, "params") or []
+    if error and not refused and got == [[]] and check == "parameters in key":
+        said = f"{what}: the function did not get the parameters"
+        judge.check(check, False, said, wrapper(judge)[1], "What does the wrapper pass on?")
+    elif refused or not judge.crashed(check, step, what):
+        difference = "" if refused else compare_rows(judge.fact(step), expected)
+        if keeps:
+            said = f"{what} got a wrong result: {difference}"
+            judge.check(check, not difference, said, line)
 
 
 JUDGE = {"8": judge_retry, "9": judge_cache_query}

@@ -1,6 +1,7 @@
 """A proxy for the server's Unix socket that counts bytes sent to the client and open connections."""
 
 import contextlib
+import select
 import socket
 import threading
 from pathlib import Path
@@ -14,9 +15,9 @@ class CountingProxy:
 
     def __init__(self, path: Path, server: Path):
         self.path, self._server = path, server
-        self.sent = 0
+        self.sent = self.accepted = 0  # bytes, connections
         self._lock = threading.Lock()
-        self._open: set[socket.socket] = set()
+        self._open: dict[socket.socket, int] = {}  # and its number, from 1
         self._sockets: set[socket.socket] = set()
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
@@ -24,16 +25,26 @@ class CountingProxy:
         self._listener.listen()
         threading.Thread(target=self._accept, daemon=True).start()
 
-    def connections(self) -> int:
-        """How many connections the client has open at this moment."""
-        with self._lock:
-            return len(self._open)
+    def connections(self, after: int = 0) -> int:
+        """How many connections after this number the client has open at this moment.
 
-    def close(self) -> None:
-        """Cut every connection and stop listening."""
+        The sockets themselves are asked, so a close() counts before any thread here has seen it.
+        """
+        ended = select.poll()
+        with self._lock:
+            for client in (numbers := {c: n for c, n in self._open.items() if n > after}):
+                ended.register(client, 0)  # POLLHUP is always reported
+            return len(numbers) - len(ended.poll(0))
+
+    def refuse(self) -> None:
+        """Refuse new connections from now on."""
         with contextlib.suppress(OSError):
             self._listener.shutdown(socket.SHUT_RDWR)
         self._listener.close()
+
+    def close(self) -> None:
+        """Cut every connection and stop listening."""
+        self.refuse()
         with self._lock:
             sockets = list(self._sockets)
         for one in sockets:
@@ -55,7 +66,8 @@ class CountingProxy:
                 client.close()
                 continue
             with self._lock:
-                self._open.add(client)
+                self.accepted += 1
+                self._open[client] = self.accepted
                 self._sockets |= {client, server}
             for target in (self._to_server, self._to_client):
                 threading.Thread(target=target, args=(client, server), daemon=True).start()
@@ -65,7 +77,7 @@ class CountingProxy:
             while data := client.recv(CHUNK):
                 server.sendall(data)
         with self._lock:
-            self._open.discard(client)
+            self._open.pop(client, None)
         self._end(client, server)
 
     def _to_client(self, client: socket.socket, server: socket.socket) -> None:

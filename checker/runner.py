@@ -5,6 +5,7 @@ import os
 import queue
 import re
 import shutil
+import sys
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -59,7 +60,7 @@ def started_servers(count: int) -> Iterator[Servers]:
         servers = []
         try:
             servers = stack.enter_context(databases.servers(0 if reason else count))
-        except (OSError, RuntimeError) as error:
+        except Exception as error:  # the driver's own, too
             reason = f"the private server does not start: {str(error).strip()[-300:]}"
         yield Servers(servers, reason or "")
 
@@ -129,6 +130,8 @@ class _Checker:
         if file is None:
             return Verdict(exercise, MISSING, answer.why_missing(exercise))
         place = file.relative_to(answer.root).as_posix()
+        if not file.resolve().is_relative_to(answer.root.resolve()):
+            return Verdict(exercise, MISSING, "the file is a link out of the answer", place=place)
         source = Source(file)
         if source.error:
             line = getattr(source.error, "lineno", None)
@@ -153,48 +156,50 @@ class _Checker:
     def _run(self, task: Task, file: Path, place: str, source: Source, server) -> Verdict:
         answer, exercise = task.answer, task.exercise
         with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
-            root, home = folder / "answer", folder / "home"
-            home.mkdir()
+            given = folder / "given"
+            for name in ("home", "tmp"):
+                (given / name).mkdir(parents=True)
+            root = given / "answer"
             sandbox.copy_answer(answer.root, root)
             copied = root / place
             copied.parent.mkdir(parents=True, exist_ok=True)
             copied.write_bytes(file.read_bytes())
-            users_db = copied.parent / "users.db"
-            _put_data(answer, exercise, root, users_db)
-            proxy = None
+            header = _csv_header(answer)
+            _put_data(task, root, copied.parent, header)
+            proxy = mysql = None
+            room = sandbox.Room(given)
             if server is not None:
                 server.reset(tables=exercise.number != "seed")
                 if exercise.number != "seed":
                     server.prepare("alx_prodev")  # for answers that write USE alx_prodev
                 proxy = stack.enter_context(contextlib.closing(
                     CountingProxy(folder / "mysql.sock", server.socket)))  # fmt: skip
-            evidence = Evidence(exercise, server, proxy, users_db)
-            order = {
+                mysql = str(room.show(proxy.path))
+            order = room.order() | {
                 "topic": exercise.observer,
                 "exercise": exercise.number,
-                "file": str(copied),
-                "root": str(root),
-                "users_db": str(users_db),
+                "file": str(room.root / "answer" / place),
+                "root": str(room.root / "answer"),
                 "drivers": answer.drivers(),
-                "mysql": proxy and {
-                    "socket": str(proxy.path),
-                    "user": databases.CLIENT,
-                    "password": databases.CLIENT,
+                "mysql": mysql and {
+                    "socket": mysql, "user": databases.CLIENT, "password": databases.CLIENT,
                 },
-                "limits": {
+                "limits": room.limits() | {
                     "RLIMIT_CORE": 0,
                     "RLIMIT_FSIZE": sandbox.FILE_SIZE,
+                    "RLIMIT_NOFILE": 1024,
                     "RLIMIT_AS": sandbox.MEMORY,
                     "RLIMIT_CPU": int(self._seconds) + 10,
                 },
             }  # fmt: skip
             run = sandbox.run_child(
                 order,
-                copied.parent,
-                _environment(answer, home, proxy),
+                room,
+                _environment(answer, room.root / "home", mysql),
                 self._seconds,
-                evidence.answer,
+                Evidence(exercise, server, proxy, room).answer,
             )
+            run.evidence["csv"] = {"header": ",".join(header)}
             if server is not None:
                 server.end_connections()
         judge = Judge(exercise, run, source, place)
@@ -203,17 +208,18 @@ class _Checker:
         return judge_verdict(judge, answer, needs_found)
 
 
-def _put_data(answer: Answer, exercise: Exercise, root: Path, users_db: Path) -> None:
+def _put_data(task: Task, root: Path, beside: Path, header: list[str]) -> None:
     """Put users.db and user_data.csv where a script of the answer may look for them."""
-    text = users.csv_text(_csv_header(answer))
+    answer, exercise, text = task.answer, task.exercise, users.csv_text(header)
     seed = answer.find(EXERCISES[0])
     if exercise in EXERCISES[1:5] and (seed is None or Source(seed).to_do()):
-        shutil.copyfile(Path(__file__).with_name("own_seed.py"), users_db.parent / "seed.py")
-    folders = {root, users_db.parent, *(f for f in root.iterdir() if f.is_dir())}
-    for folder in folders:
+        shutil.copyfile(Path(__file__).with_name("own_seed.py"), beside / "seed.py")
+    if exercise.number != "seed":
+        users.make_users_db(pristine := root.parent / "users.db")
+    for folder in {root, beside, *(f for f in root.iterdir() if f.is_dir())}:
         (folder / "user_data.csv").write_text(text, encoding="utf-8")
         if exercise.number != "seed":
-            users.make_users_db(folder / "users.db")
+            shutil.copyfile(pristine, folder / "users.db")
 
 
 def _csv_header(answer: Answer) -> list[str]:
@@ -235,16 +241,17 @@ def _csv_header(answer: Answer) -> list[str]:
     return ["user_id", "name", "email", "age"]
 
 
-def _environment(answer: Answer, home: Path, proxy: CountingProxy | None) -> dict[str, str]:
-    """The child's environment: PATH from the user's, and a value for each setting the code reads."""
+def _environment(answer: Answer, home: Path, mysql: str | None) -> dict[str, str]:
+    """The child's environment: nothing of the user's, and a value for each setting the code reads."""
     environment = {
-        "PATH": os.environ.get("PATH", os.defpath),
+        "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home),
+        "USER": databases.CLIENT,  # there is no /etc/passwd
         "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         # For a C library that bypasses the redirection: our server, or none.
-        "MYSQL_UNIX_PORT": str(proxy.path) if proxy else str(home / "none.sock"),
+        "MYSQL_UNIX_PORT": mysql or str(home / "none.sock"),
         "MYSQL_HOME": str(home),
     }
     return answer.settings() | environment

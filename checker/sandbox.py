@@ -1,23 +1,26 @@
 """Run one exercise in a child process: a scratch copy, limits, its messages and its end."""
 
 import contextlib
-import functools
 import json
 import os
+import re
 import secrets
 import shutil
 import signal
 import socket
+import stat
+import struct
 import subprocess
 import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
-PROBE = Path(__file__).parent / "child" / "probe.py"
+from checker.isolation import DATABASE, GIVEN, PROBE, PROBE_INSIDE, SCRATCH, isolation
+
 COPIED = frozenset(
     {".py", ".csv", ".txt", ".json", ".sql", ".md", ".toml", ".yml", ".yaml", ".tsv"}
 )
@@ -25,10 +28,13 @@ LEFT_OUT = frozenset(
     {"conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "sitecustomize.py", "usercustomize.py"}
 )
 FOLDERS_LEFT_OUT = frozenset({"venv", "env", "node_modules", "site-packages", "__pycache__"})
-MAX_FILE, MAX_FILES = 3_000_000, 1500
+MAX_FILE, MAX_FILES, MAX_FOLDERS, MAX_COPIED = 3_000_000, 1500, 500, 60_000_000
 MAX_FACTS = 40_000_000
 MEMORY = 3 << 30
-FILE_SIZE = 64 << 20
+FILE_SIZE = 16 << 20
+MAX_DATABASE = 16 << 20
+MAX_WRITTEN, MAX_MADE, MAX_PROCESSES = 100 << 20, 20_000, 200
+LOOK_SECONDS = 0.1
 _running: set[subprocess.Popen] = set()
 stopping = threading.Event()  # set by end_running(): a child that starts now is killed immediately
 
@@ -42,29 +48,50 @@ class Run:
     step: str = "start"  # the last one that started
     done: bool = False
     timed_out: bool = False
+    stopped: str = ""  # why the child was stopped before its time was up
     status: int | None = None
     trouble: str = ""  # an error of the checker itself
     no_server: bool = False
 
 
 def copy_answer(source: Path, target: Path) -> None:
-    """Copy an answer's text files, but no hidden files, links, or settings of pytest and Python."""
-    copied = 0
-    for folder, folders, files in os.walk(source):
-        folders[:] = sorted(
-            f for f in folders if f not in FOLDERS_LEFT_OUT and not f.startswith(".")
-        )
-        for name in sorted(files):
-            path = Path(folder) / name
-            if path.suffix.lower() not in COPIED or name in LEFT_OUT or name.startswith("."):
+    """Copy an answer's folders and text files, but no hidden files, or settings of pytest and Python.
+
+    A link is followed if it stays inside the answer.
+    """
+    source = source.resolve()
+    files = folders = size = 0
+    waiting = [(source, target, frozenset({source}))]
+    while waiting and (folders := folders + 1) <= MAX_FOLDERS:
+        folder, place, above = waiting.pop(0)
+        place.mkdir()
+        for name in _sorted_names(folder):
+            if (real := real_path(folder / name, source)) is None:
                 continue
-            if path.is_symlink() or not path.is_file() or path.stat().st_size > MAX_FILE:
-                continue
-            if (copied := copied + 1) > MAX_FILES:
-                return
-            place = target / path.relative_to(source)
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+            if real.is_dir():
+                if real not in above:  # a link to a folder that holds it
+                    waiting.append((real, place / name, above | {real}))
+            elif Path(name).suffix.lower() in COPIED and real.is_file():
+                files, size = files + 1, size + real.stat().st_size
+                if files > MAX_FILES or size > MAX_COPIED:
+                    return
+                if real.stat().st_size <= MAX_FILE:
+                    shutil.copyfile(real, place / name)
+
+
+def real_path(path: Path, root: Path) -> Path | None:
+    """Where a path of an answer leads; None if that is outside `root`, hidden or left out."""
+    real, root = Path(os.path.realpath(path)), root.resolve()
+    names = {path.name, *real.relative_to(root).parts} if real.is_relative_to(root) else {"."}
+    left_out = names & (LEFT_OUT | FOLDERS_LEFT_OUT) or any(name[:1] == "." for name in names)
+    return None if left_out else real
+
+
+def _sorted_names(folder: Path) -> list[str]:
+    try:
+        return sorted(os.listdir(folder))
+    except OSError:
+        return []
 
 
 @contextlib.contextmanager
@@ -81,36 +108,121 @@ def scratch():
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@functools.cache
-def isolation() -> tuple[str, ...]:
-    """A command prefix that isolates a process, as far as this machine allows; () if it cannot.
+class Room:
+    """Where a child runs: the paths that it uses, and what the parent sees of it.
 
-    It takes away the network; with a process namespace, it also ends the answer's daemons.
+    `given` is a folder that the parent has filled. An isolated child works in a copy of it in memory,
+    another one in the folder itself.
     """
-    unshare = shutil.which("unshare")
-    for options in (
-        ("--net", "--pid", "--fork", "--kill-child"),
-        ("--map-root-user", "--net", "--pid", "--fork", "--kill-child"),
-        ("--net",),
-        ("--map-root-user", "--net"),
-    ):
-        command = (unshare, *options, "--")
-        if unshare and _works(command):
-            return command
-    return ()
 
+    def __init__(self, given: Path):
+        self.given, self.isolated = given, isolation() is not None
+        self.root = SCRATCH if self.isolated else given
+        self._database = DATABASE if self.isolated else given / "database"
+        if not self.isolated:
+            self._database.mkdir()
+        self._shown = {str(given): str(GIVEN), str(PROBE.parent): str(PROBE_INSIDE.parent)}
+        self._open: dict[str, int] = {}
 
-def _works(command: tuple) -> bool:
-    try:
-        tried = subprocess.run([*command, "true"], capture_output=True, check=False, timeout=20)
-    except (OSError, subprocess.TimeoutExpired):
-        return False
-    return tried.returncode == 0
+    def order(self) -> dict:
+        """The child's paths: its copy of the given folder, and the users.db to use and to copy."""
+        given = GIVEN if self.isolated else self.given
+        return {
+            "given": str(given),
+            "scratch": str(self.root),
+            "pristine": str(given / "users.db"),
+            "users_db": str(self._database / "users.db"),
+        }
+
+    def show(self, socket: Path) -> Path:
+        """Let the child use a socket; return its path for the child."""
+        if not self.isolated:
+            return socket
+        self._shown[str(socket)] = inside = f"/run/{socket.name}"
+        return Path(inside)
+
+    def limits(self) -> dict[str, int]:
+        """The limit on processes: Linux 5.14 counts those of a namespace alone; root's user is new."""
+        linux = [int(part) for part in re.findall(r"\d+", os.uname().release)[:2]]
+        new = self.isolated and (os.geteuid() == 0 or linux >= [5, 14])
+        return {"RLIMIT_NPROC": 2 * MAX_PROCESSES} if new else {}
+
+    def command(self, number: int) -> list[str]:
+        python = [sys.executable, "-P", "-B"]
+        if (isolate := isolation()) is None:
+            return [*python, str(PROBE), str(number)]
+        for path in self.given.rglob("*"):  # inside, root is another user
+            path.chmod(0o755)
+        program = [*python, str(PROBE_INSIDE), str(number)]
+        return isolate(self.given.parent, self._shown, program)
+
+    def open(self, process: int) -> None:
+        """Open the folders to look at, while the answer's code does not run yet."""
+        places = {"database": str(self._database)}
+        if self.isolated:
+            self._open["process"] = os.pidfd_open(process)
+            root = f"/proc/{process}/root"
+            places = {name: f"{root}/{name}" for name in ("database", "tmp", "proc")}
+        for name, place in places.items():
+            self._open[name] = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+
+    def kill(self) -> None:
+        """Kill the probe's process, also if it has left the group that the parent kills."""
+        if number := self._open.get("process"):
+            with contextlib.suppress(ProcessLookupError):
+                signal.pidfd_send_signal(number, signal.SIGKILL)
+
+    def close(self) -> None:
+        for number in self._open.values():
+            os.close(number)
+        self._open.clear()
+
+    def excess(self) -> str:
+        """What the child has too much of; an empty text if nothing, or if nothing can be seen."""
+        if not self.isolated or "proc" not in self._open:
+            return ""
+        found = [os.fstatvfs(self._open[name]) for name in ("database", "tmp")]
+        if sum((one.f_blocks - one.f_bfree) * one.f_frsize for one in found) > MAX_WRITTEN:
+            return f"the answer wrote more than {MAX_WRITTEN >> 20} MB"
+        if sum(one.f_files - one.f_ffree for one in found) > MAX_MADE:
+            return f"the answer made more than {MAX_MADE} files"
+        processes = [name for name in os.listdir(self._open["proc"]) if name.isdigit()]
+        if len(processes) > MAX_PROCESSES:
+            return f"the answer started more than {MAX_PROCESSES} processes"
+        if sum(map(self._memory, processes)) > MEMORY:
+            return f"the answer's processes used more than {MEMORY >> 30} GB of memory"
+        return ""
+
+    def _memory(self, process: str) -> int:
+        with contextlib.suppress(OSError):  # it has ended
+            pages = self._read("proc", f"{process}/statm", 100).split()[1]
+            return int(pages) * os.sysconf("SC_PAGE_SIZE")
+        return 0
+
+    def _read(self, folder: str, name: str, most: int) -> bytes:
+        """The text of a regular file that the answer may have replaced by anything."""
+        flags = os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK
+        number = os.open(name, flags, dir_fd=self._open[folder])
+        with open(number, "rb") as file:
+            found = os.fstat(number)
+            if not stat.S_ISREG(found.st_mode) or found.st_nlink > 1 or found.st_size > most:
+                raise OSError(f"{name} is not a small file")
+            return file.read(most)
+
+    @contextlib.contextmanager
+    def users_db(self) -> Iterator[Path | None]:
+        """A copy of users.db as it is now, with its journal; None if there is none."""
+        with tempfile.TemporaryDirectory(prefix="check-") as folder:
+            copy = Path(folder) / "users.db"
+            for name in ("users.db", "users.db-journal", "users.db-wal"):
+                with contextlib.suppress(OSError):
+                    copy.with_name(name).write_bytes(self._read("database", name, MAX_DATABASE))
+            yield copy if copy.exists() else None
 
 
 def run_child(
     order: dict,
-    cwd: Path,
+    room: Room,
     environment: dict[str, str],
     seconds: float,
     answer: Callable[[dict, Run], dict],
@@ -121,12 +233,13 @@ def run_child(
     """
     run, token = Run(), secrets.token_hex(16)
     ours, theirs = socket.socketpair()
-    with ours:
+    if room.isolated:  # before the child can send
+        ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 1)
+    with ours, contextlib.closing(room):
         with theirs:
-            command = [*isolation(), sys.executable, "-P", "-B", str(PROBE), str(theirs.fileno())]
             child = subprocess.Popen(
-                command,
-                cwd=cwd,
+                room.command(theirs.fileno()),
+                cwd=room.given,
                 env=environment | {"CHECKER_RUN": token[:16]},
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.PIPE,
@@ -137,8 +250,11 @@ def run_child(
         _running.add(child)
         if stopping.is_set():
             end_running()
-        said = _Tail(child.stdout)
+        said, ended = _Tail(child.stdout), threading.Event()
+        watch = threading.Thread(target=_watch, args=(room, run, child, ended, ours), daemon=True)
         try:
+            room.open(_process_of(ours, seconds))
+            watch.start()
             ours.sendall((json.dumps({"token": token, **order}) + "\n").encode())
             _listen(ours, run, token, time.monotonic() + seconds, answer)
             if not run.timed_out:
@@ -148,12 +264,41 @@ def run_child(
             with contextlib.suppress(subprocess.TimeoutExpired):
                 run.status = child.wait(2)
         finally:
+            ended.set()
+            room.kill()
             _end(child, token[:16])
             _running.discard(child)
             said.join()
+            if watch.ident:
+                watch.join()
     if not run.done and not run.facts and run.step == "start" and not run.timed_out:
         run.trouble = run.trouble or said.text() or "the child ended before its first step"
     return run
+
+
+def _process_of(ours: socket.socket, seconds: float) -> int:
+    """The child's process, as the kernel says when the child sends its first byte."""
+    ours.settimeout(seconds)
+    if isolation() is None:
+        ours.recv(1)
+        return 0
+    _, extra, _, _ = ours.recvmsg(1, socket.CMSG_SPACE(struct.calcsize("iII")))
+    ours.setsockopt(socket.SOL_SOCKET, socket.SO_PASSCRED, 0)
+    if not extra or not (process := struct.unpack("iII", extra[0][2])[0]):
+        raise ConnectionResetError
+    return process
+
+
+def _watch(room: Room, run: Run, child, ended: threading.Event, ours: socket.socket) -> None:
+    """Stop a child that writes too much or starts too many processes."""
+    while not ended.wait(LOOK_SECONDS):
+        if excess := room.excess():
+            run.stopped = excess
+            room.kill()
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(child.pid, signal.SIGKILL)
+            ours.shutdown(socket.SHUT_RDWR)  # what is left of the answer may keep its end open
+            return
 
 
 def _listen(ours: socket.socket, run: Run, token: str, deadline: float, answer: Callable) -> None:
@@ -170,7 +315,9 @@ def _listen(ours: socket.socket, run: Run, token: str, deadline: float, answer: 
             run.timed_out = True
             return
         received += len(data)
-        if not data or received > MAX_FACTS:
+        if received > MAX_FACTS:
+            run.stopped = f"the answer's results are larger than {MAX_FACTS // 10**6} MB"
+        if not data or run.stopped:
             return
         *lines, buffer = (buffer + data).split(b"\n")
         for line in lines:
@@ -204,7 +351,7 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
 SHAPES = {
     "sqlite": list, "events": list, "sleeps": list, "found": list, "done": list, "error": dict,
     "printed": str, "shown": str, "hidden": str, "before": str, "query": str, "table said": str,
-    "printed so far": str, "kind": str, "wanted": str,
+    "printed so far": str, "kind": str, "wanted": str, "name": str, "results": list,
     "calls": int, "kept": int, "read": int, "most": int,
 }  # fmt: skip
 ERROR_SHAPES = {"type": str, "bases": list, "message": str}
@@ -268,7 +415,7 @@ def _end(child: subprocess.Popen, mark: str) -> None:
     with contextlib.suppress(ProcessLookupError, PermissionError):
         os.killpg(child.pid, signal.SIGKILL)
     child.wait()
-    if "--pid" not in isolation():
+    if isolation() is None:
         _end_escaped(mark)
 
 

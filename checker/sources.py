@@ -70,18 +70,31 @@ class Source:
                     return node.lineno
         return None
 
+    def innermost(self, *names: str) -> tuple[str, int | None]:
+        """Name and line of the innermost function, or __call__, of the first of these definitions."""
+        names = [name for name in names if self.line_of(name)][:1]
+        found = [n for n in self._nodes(*names) if names and isinstance(n, ast.FunctionDef)]
+        usual = [n for n in found if n.name in ("wrapper", "inner", "wrapped", "__call__")]
+        return next(((n.name, n.lineno) for n in reversed(usual or found)), ("the wrapper", None))
+
+    def decorators_of(self, name: str) -> list[str]:
+        found = [n for n in self._nodes(name) if getattr(n, "name", "") == name]
+        texts = [ast.unparse(one) for node in found for one in node.decorator_list]
+        return [text.partition("(")[0] for text in texts]
+
     def line_of_call(self, *names: str, inside: tuple[str, ...] = ()) -> int | None:
-        """The line of the first call of a method or function of one of these names."""
+        """The line of the first call of a method or function; names may be patterns."""
         for node in self._nodes(*inside):
             if isinstance(node, ast.Call):
                 function = node.func
                 name = getattr(function, "attr", getattr(function, "id", None))
-                if name in names:
+                if name and any(re.fullmatch(one, name) for one in names):
                     return node.lineno
         return None
 
     def line_of_swallow(self, *inside: str) -> int | None:
-        """The line that hides an error: an `except` that never raises, or `return True` in __exit__.
+        """The line that hides an error: an `except` that never raises, `return` in a `finally`,
+        `suppress()`, or `return True` in __exit__.
 
         `inside` is as for line_of_call().
         """
@@ -90,6 +103,10 @@ class Source:
             if is_except and not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
                 return node.lineno
             if "__exit__" in inside and ast.unparse(node) == "return True":
+                return node.lineno
+            if any(isinstance(end, ast.Return) for end in getattr(node, "finalbody", ())):
+                return node.finalbody[-1].lineno
+            if isinstance(node, ast.With) and "suppress(" in ast.unparse(node.items[0]):
                 return node.lineno
         return None
 

@@ -2,6 +2,7 @@
 
 import contextlib
 import sqlite3
+import time
 from pathlib import Path
 
 NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
@@ -31,12 +32,8 @@ def plain_users() -> list[tuple[str, str, int]]:
 
 
 def make_users_db(path: Path) -> None:
-    """Create or reset the SQLite file of the decorator and context manager exercises."""
-    with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection:
-        for kind, name in connection.execute(
-            "SELECT type, name FROM sqlite_master WHERE name IN ('users', 'user_data')"
-        ).fetchall():
-            connection.execute(f"DROP {kind} {name}")
+    """Create the SQLite file of the decorator and context manager exercises."""
+    with contextlib.closing(sqlite3.connect(path)) as connection:
         connection.execute(
             "CREATE TABLE users (id INTEGER PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
         )
@@ -49,14 +46,21 @@ def make_users_db(path: Path) -> None:
         connection.commit()
 
 
-def read_sqlite(path: Path, table: str) -> list[list]:
-    """The users committed in a table of the file; [] if it is missing or has other columns."""
-    if not path.is_file():
+def read_sqlite(path: Path | None, table: str) -> list[list]:
+    """The users committed in a table of the file; [] if it is missing or has other columns.
+
+    The answer wrote this file: a view could run forever, a generated column could have any size.
+    """
+    if path is None:
         return []
+    deadline = time.monotonic() + 2
     try:
-        with contextlib.closing(sqlite3.connect(path, timeout=2)) as connection:
+        with contextlib.closing(sqlite3.connect(path)) as connection:
+            connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, 100_000)
+            connection.set_progress_handler(lambda: time.monotonic() > deadline, 10_000)
+            connection.execute("PRAGMA trusted_schema = OFF")
             rows = connection.execute(f"SELECT * FROM {table} LIMIT 2000").fetchall()
-    except sqlite3.Error:
+    except (sqlite3.Error, ValueError, MemoryError):  # ValueError: text that is not UTF-8
         return []
     return [list(row) for row in rows if len(row) == 4 and isinstance(row[3], int | float)]
 

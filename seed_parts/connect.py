@@ -9,9 +9,10 @@ import random
 import sqlite3
 import time
 from collections.abc import Callable
+from functools import partial, wraps
 
 from seed_parts.embedded import connect_embedded, create_file
-from seed_parts.errors import CONFLICT, clean_up, closing, explained, is_transient, kind_of
+from seed_parts.errors import CONFLICT, ELSEWHERE, TRANSIENT, clean_up, closing, explained, kind_of
 from seed_parts.mysql import connect_mysql, note_lost
 from seed_parts.settings import read_settings
 
@@ -21,14 +22,14 @@ ATTEMPTS, FIRST_PAUSE, LONGEST_PAUSE = 15, 0.1, 5.0
 logger = logging.getLogger(__name__)
 
 
-def connect_db():
+def connect_db(*, within: float | None = None):
     """Connect to the server, with no database chosen.
 
     Raises the driver's own error, with host, port, user and what to do; never the password.
     """
     settings = read_settings()
     if settings.nodes:
-        return connect_mysql(settings)
+        return connect_mysql(settings, within=within)
     return connect_embedded(settings.file, settings.database, to_server=True)
 
 
@@ -47,13 +48,34 @@ def connect_to_prodev(*, for_reading: bool = False, within: float | None = None)
     return connect_mysql(settings, within=within, database=settings.database, **options)
 
 
+def is_embedded(connection) -> bool:
+    return isinstance(connection, sqlite3.Connection)
+
+
+def is_in_cluster(connection) -> bool:
+    """Return whether `connection` is to one of several nodes that the settings name."""
+    nodes = () if is_embedded(connection) else read_settings().nodes
+    return len(nodes) > 1 and (connection.server_host, connection.server_port) in nodes
+
+
+def at_any_node(connect: Callable, function: Callable) -> Callable:
+    """Decorate a function of a connection; in a cluster it runs at another node if need be."""
+
+    @wraps(function)
+    def wrapper(connection):
+        if not is_in_cluster(connection):
+            return function(connection)
+        with closing(LastingConnection(connect, given=connection)) as lasting:
+            return lasting.run(function)
+
+    return wrapper
+
+
+@partial(at_any_node, connect_db)
 def create_database(connection) -> None:
     """Create the database DB_NAME on `connection` if it is missing."""
     settings = read_settings()
-    with (
-        explained("cannot create the database in", settings),
-        closing(connection.cursor()) as cursor,
-    ):
+    with explained("cannot create the database in"), closing(connection.cursor()) as cursor:
         # Looked up first: CREATE DATABASE IF NOT EXISTS needs the right to create in any case.
         cursor.execute(
             "SELECT SCHEMA_NAME FROM INFORMATION_SCHEMA.SCHEMATA WHERE SCHEMA_NAME = %s",
@@ -69,10 +91,6 @@ def create_database(connection) -> None:
             cursor.execute(f"CREATE DATABASE IF NOT EXISTS `{name}` CHARACTER SET utf8mb4")
 
 
-def is_embedded(connection) -> bool:
-    return isinstance(connection, sqlite3.Connection)
-
-
 class LastingConnection:
     """Runs steps on a connection; a lost connection is replaced and its step run again.
 
@@ -82,18 +100,19 @@ class LastingConnection:
 
     def __init__(self, connect: Callable, given=None):
         self._connect, self._given = connect, given
-        self._seconds = read_settings().deadline
+        self._settings = read_settings()
         self._connection = connect(within=None) if given is None else given
 
     def run(self, step: Callable):
         """Return `step(connection)`; after a transient error run it again, on a new connection.
 
-        There are ATTEMPTS in all, within DB_DEADLINE seconds; then the last error is raised. On the
-        embedded engine SQLite itself waits for locks.
+        There are ATTEMPTS in all, within DB_DEADLINE seconds; then the last error is raised. While no
+        node of a cluster takes writes, only the time counts: choosing a new primary takes 21 seconds.
+        On the embedded engine SQLite itself waits for locks.
         """
         if is_embedded(self._connection):
             return step(self._connection)
-        deadline = time.monotonic() + self._seconds
+        deadline = time.monotonic() + self._settings.deadline
         attempt = 1
         while True:
             try:
@@ -104,12 +123,16 @@ class LastingConnection:
                 # With jitter: all clients of a server lose it at the same moment.
                 longest = min(FIRST_PAUSE * 2 ** (attempt - 1), LONGEST_PAUSE)
                 pause = longest * random.uniform(0.5, 1)  # noqa: S311, no secret
-                is_last = attempt == ATTEMPTS or time.monotonic() + pause >= deadline
-                if is_last or not is_transient(error):
+                kind = kind_of(error)
+                again = attempt < ATTEMPTS and kind in (TRANSIENT, CONFLICT)
+                again |= kind == ELSEWHERE and len(self._settings.nodes) > 1
+                if not again or time.monotonic() + pause >= deadline:
                     raise
                 logger.warning("trying again: %s", error)
-                if kind_of(error) != CONFLICT and self._connection is not None:
+                if kind != CONFLICT and self._connection is not None:
                     note_lost(self._connection)
+                    if kind == ELSEWHERE:  # so that a given one sees what is written elsewhere
+                        clean_up(self._connection.rollback, error)
                     clean_up(self.close, error)
                     self._connection = None
                 time.sleep(pause)

@@ -151,9 +151,9 @@ def _validate(fields: list[str], columns: list[str]) -> tuple[User, bool]:
     age = AGE_FORM.fullmatch(row["age"])
     if not age or int(age[1]) > MAX_AGE:
         raise InvalidRow(f"age {row['age'][:40]!r} is not a whole number from 0 to {MAX_AGE}")
-    user_id = row.get("user_id", "").strip()
-    if user_id and not UUID_FORM.fullmatch(row["user_id"]):
+    given = row.get("user_id", "").strip()
+    if given and not UUID_FORM.fullmatch(row["user_id"]):
         raise InvalidRow(f"user_id {row['user_id'][:40]!r} is not a UUID")
     # Without an id it is made from the email: always the same id, on any machine.
-    made = uuid.uuid5(uuid.NAMESPACE_URL, row["email"])
-    return User(user_id or str(made), row["name"], row["email"], int(age[1])), bool(user_id)
+    user_id = given or str(uuid.uuid5(uuid.NAMESPACE_URL, row["email"]))
+    return User(user_id, row["name"], row["email"], int(age[1])), bool(given)

@@ -9,12 +9,13 @@ from contextlib import asynccontextmanager, contextmanager, suppress
 
 from seed_parts.settings import read_settings
 
-# After a CONFLICT the connection is as good as before; the table does not accept a REJECTED row.
-TRANSIENT, CONFLICT, REJECTED, PERMANENT = "transient", "conflict", "rejected", "permanent"
+# After a CONFLICT the connection is as good as before; the table does not accept a REJECTED row; what
+# fails with ELSEWHERE may succeed at another node.
+TRANSIENT, CONFLICT, ELSEWHERE, REJECTED, PERMANENT = range(5)
 
 # MySQL and MariaDB, and from 2000 to 2999 their client. Classify by number, not by class: the C
 # extension and the pure Python driver raise different classes for one fault, MySQL and MariaDB too.
-UNKNOWN_HOST, LOST, BAD_TLS = 2005, 2013, 2026
+LOST, BAD_TLS = 2013, 2026
 _RUN_AGAIN = "the connection was lost: run it again, nothing is stored twice"
 _MYSQL = (
     # The server goes down, the network, a killed or idle connection.
@@ -22,6 +23,7 @@ _MYSQL = (
     (TRANSIENT, "the server has too many connections: try again later", (1040, 1203)),
     (TRANSIENT, "the server is offline for users: wait, or use another one", (3032, 6400)),
     (TRANSIENT, "this node is cut off from its cluster: wait until most nodes are back", (1047,)),
+    (TRANSIENT, "this node is joining its cluster: wait, or use another one", (3796, 3797)),
     (TRANSIENT, "is the server running? check DB_SOCKET", (2002,)),
     (TRANSIENT, "is the server running? check DB_HOST and DB_PORT", (2003,)),
     # A deadlock; a row changed since the snapshot (MariaDB from 11.6.2), or on another node.
@@ -45,22 +47,24 @@ _MYSQL = (
     (PERMANENT, "the server blocks this machine after many errors: ask for FLUSH HOSTS", (1129,)),
     (PERMANENT, "ask for rights on that database, or correct DB_NAME", (1044,)),
     (PERMANENT, "ask for that right, or use another DB_USER", (1142, 1143, 1227)),
-    (PERMANENT, "the server is read-only: use one that accepts writes", (1290,)),
+    (ELSEWHERE, "the server is read-only: use one that accepts writes", (1290,)),
     (PERMANENT, "no database is chosen: connect with connect_to_prodev()", (1046,)),
-    (PERMANENT, "run `python seed.py` to create it, or correct DB_NAME", (1049, 1146)),
+    (ELSEWHERE, "run `python seed.py` to create it, or correct DB_NAME", (1049,)),
+    (PERMANENT, "run `python seed.py` to create it, or correct DB_NAME", (1146,)),
     (PERMANENT, "raise the server's max_allowed_packet", (1153,)),
     (PERMANENT, "check the SQL; loading needs MySQL 8.0, MariaDB 10.6 or newer", (1064,)),
     (PERMANENT, "the query was stopped: run it again", (1317,)),
     (PERMANENT, "the query took longer than the server's max_execution_time allows", (3024,)),
-    (PERMANENT, "no such host: check DB_HOST", (UNKNOWN_HOST,)),
+    (ELSEWHERE, "no such host: check DB_HOST", (2005,)),
     (PERMANENT, "check DB_SSL_CA, and that the server's certificate is for DB_HOST", (BAD_TLS,)),
 )
 _MYSQL_KIND = {number: kind for kind, _, numbers in _MYSQL for number in numbers}
 _MYSQL_ADVICE = {number: advice for _, advice, numbers in _MYSQL for number in numbers}
-# Numbers that stand for several errors are transient only with this text.
-_TRANSIENT_TEXT = {
+# Numbers that stand for several errors are permanent without this text.
+_TEXT = {
     -1: "Connection not available",  # the driver's number for all errors that have none
     1180: "Not connected to Primary Component|Got error 149",  # error during COMMIT: a conflict
+    1290: "--(super-)?read-only",
     3100: "before_commit",  # a group's hook failed: the node is leaving
 }
 _NO_ANSWER = "the server does not answer: is it running? check DB_HOST and DB_PORT"
@@ -83,8 +87,8 @@ _SQLITE_PERMANENT_TEXT = re.compile(
 )
 
 
-def kind_of(error: BaseException) -> str:
-    """Return what the error is: TRANSIENT, CONFLICT (transient too), REJECTED or PERMANENT."""
+def kind_of(error: BaseException) -> int:
+    """Return what the error is: TRANSIENT, CONFLICT (transient too), ELSEWHERE, REJECTED, PERMANENT."""
     if isinstance(error, BrokenPipeError):  # a ConnectionError, but of whoever read the output
         return PERMANENT
     if type(error) is Exception or isinstance(error, ConnectionError | TimeoutError):
@@ -102,9 +106,9 @@ def kind_of(error: BaseException) -> str:
     # The pure Python driver's time-out has the number of the server's own max_execution_time.
     if type(error).__name__.endswith("TimeoutError"):
         return TRANSIENT
-    if number in _TRANSIENT_TEXT:
-        return TRANSIENT if re.search(_TRANSIENT_TEXT[number], str(error)) else PERMANENT
-    return _MYSQL_KIND.get(number, PERMANENT)
+    if number in _TEXT and not re.search(_TEXT[number], str(error)):
+        return PERMANENT
+    return _MYSQL_KIND.get(number, TRANSIENT if number in _TEXT else PERMANENT)
 
 
 def is_transient(error: BaseException) -> bool:

@@ -12,7 +12,6 @@ from sqlite3 import connect  # by name: programs replace sqlite3.connect to coun
 
 MAX_WATCHERS = 16  # files watched at a time
 
-
 _watchers: OrderedDict[tuple, sqlite3.Connection] = OrderedDict()
 _lock = threading.Lock()
 _inherited: list = []  # the watchers of a parent process, which its child must not close

@@ -16,10 +16,10 @@ from functools import partial
 from pathlib import Path
 from typing import NamedTuple
 
-from seed_parts.connect import LastingConnection, connect_to_prodev, is_embedded
+from seed_parts.connect import LastingConnection, connect_to_prodev, is_embedded, is_in_cluster
 from seed_parts.csv_users import Record, User, find_csv, open_csv
 from seed_parts.errors import clean_up, closing, explained
-from seed_parts.settings import ROOT, read_settings
+from seed_parts.settings import ROOT
 from seed_parts.table import SQLITE_TABLE, UserTable, one_load_at_a_time, transaction
 
 
@@ -87,14 +87,13 @@ def _storing(connection) -> Iterator[tuple[Callable, Callable]]:
 
     On a cluster each has its own, since a big one cannot be replicated and a lock covers one node only.
     """
-    nodes = [] if is_embedded(connection) else read_settings().nodes
-    if len(nodes) < 2 or (connection.server_host, connection.server_port) not in nodes:
+    if not is_in_cluster(connection):
         with one_load_at_a_time(connection), transaction(connection):
             table = UserTable(connection)
             yield table.fits, partial(_store, table)
         return
-    table = UserTable(connection)
     with closing(LastingConnection(connect_to_prodev, given=connection)) as lasting:
+        table = lasting.run(UserTable)
 
         def store(connection, batch: list[Record]) -> Stored:
             nonlocal table

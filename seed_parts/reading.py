@@ -187,13 +187,7 @@ def _mysql_dict_maker(columns: tuple[tuple, ...]) -> Callable[[list[tuple], Call
     """Return a function of raw rows and the driver's converter, for a result with these columns."""
     from mysql.connector.constants import FieldFlag, FieldType
 
-    integers = (
-        FieldType.LONG,
-        FieldType.LONGLONG,
-        FieldType.INT24,
-        FieldType.SHORT,
-        FieldType.TINY,
-    )
+    integers = [getattr(FieldType, name) for name in ("LONG", "LONGLONG", "INT24", "SHORT", "TINY")]
     texts = (FieldType.VAR_STRING, FieldType.STRING, FieldType.BLOB)
     values = []
     for number, (_name, kind, *_, flags, charset) in enumerate(columns):

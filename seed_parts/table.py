@@ -5,8 +5,9 @@ import logging
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import partial
 
-from seed_parts.connect import is_embedded
+from seed_parts.connect import at_any_node, connect_to_prodev, is_embedded
 from seed_parts.csv_users import MAX_AGE, MAX_TEXT, User
 from seed_parts.errors import REJECTED, clean_up, closing, explained, kind_of
 
@@ -38,6 +39,7 @@ SQLITE_TABLE = _TABLE.format(
 )
 
 
+@partial(at_any_node, connect_to_prodev)
 def create_table(connection) -> None:
     """Create user_data if it is missing; print the course's line in either case."""
     with explained("cannot create user_data in"), closing(connection.cursor()) as cursor:

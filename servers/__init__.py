@@ -1,8 +1,10 @@
-"""Private database servers for tests, the checker and the benchmarks: MariaDB, MySQL, a Galera cluster.
+"""Private database servers for tests, the checker and the benchmarks: MariaDB, MySQL, clusters of both.
 
 programs.py   finds the server programs of this machine
 private.py    runs one of them in a temporary folder
-galera.py     runs a cluster of three nodes
+cluster.py    has what both kinds of cluster share
+galera.py     runs a Galera cluster of three nodes
+group_replication.py  runs a MySQL cluster of three nodes
 unpack.py     fetches a server without installing it: python -m servers.unpack mysql
 """
 

@@ -12,23 +12,14 @@ import contextlib
 import os
 import pwd
 import re
-import signal
 import subprocess
 from collections.abc import Iterator
-from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import mysql.connector
 
-from servers.private import (
-    Server,
-    free_ports,
-    make_data_folder,
-    make_init_file,
-    server_command,
-    server_folder,
-)
+from servers.cluster import Cluster, ClusterNode, cluster_folder, copy_data
+from servers.private import free_ports, make_data_folder, make_init_file, server_command
 from servers.programs import Program, find_programs, find_tool, why_no_program
 
 TOOLS = ("mariadb-install-db", "wsrep_sst_rsync", "rsync")
@@ -60,33 +51,11 @@ def missing() -> str | None:
     return None if _program() else why_no_program("mariadb")
 
 
-@dataclass
-class Node(Server):
-    identity: dict = field(default_factory=dict, repr=False)  # options of Popen: whom to run it as
-    launcher: ThreadPoolExecutor | None = field(default=None, repr=False)
-
-    @property
-    def data(self) -> Path:
-        return self.socket.with_name("data")
-
-    def start(self, *options: str) -> None:
-        """Start the node and wait until it is a full member of the cluster.
-
-        Raises RuntimeError if it does not become one.
-        """
-        self.begin(*options)
-        self.wait_until(self.is_synced)
-
+class Node(ClusterNode):
     def begin(self, *options: str) -> None:
         """Start the node and do not wait."""
         # Without its position, a node that was killed gets all files anew.
         self.launch(*self.command, f"--wsrep-start-position={self.position()}", *options)
-
-    def launch(self, *command: str) -> None:
-        # A server ends with the thread that started it, so that is one that lasts. Of its own process
-        # group, so that whatever it starts ends with it.
-        start = super().launch
-        self.launcher.submit(start, *command, start_new_session=True, **self.identity).result()
 
     def position(self) -> str:
         """Return the stopped node's last transaction, as cluster-id:number."""
@@ -98,7 +67,6 @@ class Node(Server):
         return int(self.position().rpartition(":")[2])
 
     def is_synced(self) -> bool:
-        """Return whether it is a member of the majority, up to date, and takes statements."""
         try:
             # The others must confirm it: one that was frozen still believes what it knew before.
             self.query("SELECT 1")
@@ -113,36 +81,8 @@ class Node(Server):
             return [values[name] for name in names]
         return [None] * len(names)
 
-    def query(self, sql: str, values: tuple = (), *, wait: bool = True) -> list[tuple]:
-        """Run one statement at this node, without the code under test, and return its rows.
-
-        It waits until the node has applied what the others committed before, unless told not to.
-        """
-        command = f"SET SESSION wsrep_sync_wait = {15 * wait}"
-        with contextlib.closing(self.connect(autocommit=True, init_command=command)) as connection:
-            cursor = connection.cursor()
-            cursor.execute(sql, values)
-            return cursor.fetchall() if cursor.description else []
-
-    def connect(self, **options):
-        return mysql.connector.connect(
-            host=self.host,
-            port=self.port,
-            user=self.user,
-            password=self.password,
-            **{"connection_timeout": 5} | options,
-        )
-
-    def kill(self) -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(self.process.pid, signal.SIGKILL)
-        self.process.wait()
-
-    def stop(self) -> None:
-        """Let the node leave the cluster in order."""
-        self.thaw(wait=False)
-        super().stop()
-        self.kill()  # what it started and did not end
+    def waiting(self, wait: bool) -> str:
+        return f"SET SESSION wsrep_sync_wait = {15 * wait}"
 
     def isolate(self) -> None:
         """Cut the node off from the others; it answers, but with error 1047."""
@@ -154,22 +94,9 @@ class Node(Server):
         self.query("SET GLOBAL wsrep_provider_options = 'gmcast.isolate=0'", wait=False)
         self.wait_until(self.is_synced)
 
-    def freeze(self) -> None:
-        """Make the node silent: the system takes connections for it, nothing answers."""
-        self.process.send_signal(signal.SIGSTOP)
 
-    def thaw(self, *, wait: bool = True) -> None:
-        self.process.send_signal(signal.SIGCONT)
-        if wait:
-            self.wait_until(self.is_synced)
-
-
-@dataclass
-class Cluster:
-    nodes: list[Node]
-
+class GaleraCluster(Cluster):
     def start(self) -> None:
-        """Start all nodes when none runs, from the one that holds the most."""
         first, *others = sorted(self.nodes, key=Node.committed, reverse=True)
         state = first.data / "grastate.dat"
         state.write_text(state.read_text().replace("bootstrap: 0", "bootstrap: 1"))
@@ -182,25 +109,17 @@ class Cluster:
         for node in others:
             node.wait_until(node.is_synced)
 
-    def heal(self) -> None:
-        """Make all nodes full members again, whatever happened to them."""
-        if not all(node.is_synced() for node in self.nodes):
-            for node in self.nodes:
-                node.kill()
-            self.start()
-
 
 @contextlib.contextmanager
-def private_cluster(nodes: int = 3, *options: str) -> Iterator[Cluster]:
+def private_cluster(nodes: int = 3, *options: str) -> Iterator[GaleraCluster]:
     """Run a new cluster; end its nodes and remove their folders afterwards.
 
     `options` go to every node as they are. Raises FileNotFoundError where something is not installed.
     """
     if reason := missing():
         raise FileNotFoundError(reason)
-    identity = _identity()
-    with server_folder() as folder, ThreadPoolExecutor(1) as launcher:
-        cluster = Cluster([])
+    identity, cluster = _identity(), GaleraCluster([])
+    with cluster_folder(cluster) as (folder, launcher):
         ports = [free_ports(4) for _ in range(nodes)]
         members = ",".join(f"127.0.0.1:{group}" for _, group, _, _ in ports)
         for number, (port, *others) in enumerate(ports, 1):
@@ -209,14 +128,9 @@ def private_cluster(nodes: int = 3, *options: str) -> Iterator[Cluster]:
             galera = _galera_options(f"node{number}", members, *others)
             node.command = server_command(node, *galera, *options)
             cluster.nodes.append(node)
-        try:
-            _make_data(cluster.nodes, folder, identity)
-            cluster.start()
-            yield cluster
-        finally:
-            for node in cluster.nodes:
-                if node.process is not None:
-                    node.kill()
+        _make_data(cluster.nodes, folder, identity)
+        cluster.start()
+        yield cluster
 
 
 def _make_data(nodes: list[Node], folder: Path, identity: dict) -> None:
@@ -232,8 +146,7 @@ def _make_data(nodes: list[Node], folder: Path, identity: dict) -> None:
     first.start("--wsrep-new-cluster", f"--init-file={init_file}")
     first.stop()
     (first.data / "galera.cache").unlink()
-    for node in others:
-        subprocess.run(["cp", "-a", first.data, node.data], check=True)
+    copy_data(first, others)
 
 
 def _galera_options(name: str, members: str, group: int, increments: int, files: int) -> list[str]:

@@ -81,13 +81,12 @@ class Server:
         raise RuntimeError(f"the server at port {self.port} did not get ready:\n{log}")
 
     def is_ready(self) -> bool:
-        """Return whether our user can log in, both by the socket and by TCP."""
+        """Return whether our user can log in, by the socket and, unless that is off, by TCP."""
         # By the socket first: then MySQL knows the password, and takes it by TCP without TLS, too.
-        return (
-            self.socket.exists()
-            and self.takes_login(unix_socket=str(self.socket))
-            and self.takes_login(host=self.host, port=self.port)
-        )
+        if not self.socket.exists() or not self.takes_login(unix_socket=str(self.socket)):
+            return False
+        no_network = "--skip-networking" in self.command
+        return no_network or self.takes_login(host=self.host, port=self.port)
 
     def takes_login(self, **address) -> bool:
         # Not at the top: the checker says by itself if the driver is missing. Not by connect(), which
@@ -128,28 +127,34 @@ class Server:
 
 @contextlib.contextmanager
 def private_server(
-    *options: str, kind: str | None = None, plaintext: bool = False
+    *options: str,
+    kind: str | None = None,
+    plaintext: bool = False,
+    wrap: Callable[[Server], list[str]] | None = None,
 ) -> Iterator[Server]:
     """Run a server with an empty data folder; stop it and remove the folder afterwards.
 
     `kind` is "mariadb" or "mysql", with a version if need be ("mariadb-11.8"); None is any. `options`
     go to the server as they are; one that not every kind knows needs the prefix --loose-. TLS is as that
-    server has it by default; `plaintext` turns it off. Raises FileNotFoundError if there is no such
+    server has it by default; `plaintext` turns it off. `wrap` returns another command for a server, say
+    one that isolates it. Raises FileNotFoundError if there is no such
     server, RuntimeError with its log if it does not start.
     """
     program = find_program(kind)
     if program is None:
         raise FileNotFoundError(why_no_program(kind))
     with server_folder() as folder:
-        shutil.copytree(_new_data(program), folder / "data")
+        shutil.copytree(new_data(program), folder / "data")
         server = Server(program, "127.0.0.1", *free_ports(1), folder / "server.sock")
         server.command = server_command(
             server,
-            *_user_options(),
+            *user_options(),
             f"--init-file={make_init_file(folder)}",
             *([NO_TLS[program.kind]] if plaintext else []),
             *options,
         )
+        if wrap:
+            server.command = wrap(server)
         server.start()
         try:
             yield server
@@ -160,7 +165,7 @@ def private_server(
 _one_at_a_time = threading.Lock()
 
 
-def _new_data(program: Program) -> Path:
+def new_data(program: Program) -> Path:
     """A new data folder, to copy; made once in a process, since making MySQL's takes 3 seconds."""
     with _one_at_a_time:
         return _make_new_data(program)
@@ -170,7 +175,7 @@ def _new_data(program: Program) -> Path:
 def _make_new_data(program: Program) -> Path:
     with contextlib.ExitStack() as stack:
         data = stack.enter_context(server_folder()) / "data"
-        make_data_folder(program, data, _user_options())
+        make_data_folder(program, data, user_options())
         (data / "auto.cnf").unlink(missing_ok=True)  # else all copies are the same server to MySQL
         keep = stack.pop_all()
     maker = os.getpid()
@@ -186,7 +191,8 @@ def server_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        while folder.exists():  # a server in another namespace ends a little after it was killed
+            shutil.rmtree(folder, ignore_errors=True)
 
 
 def make_init_file(folder: Path) -> Path:
@@ -232,7 +238,7 @@ def _ending_with_this_process() -> list[str]:
     return [setpriv, "--pdeathsig", "TERM"] if setpriv else []
 
 
-def _user_options() -> list[str]:
+def user_options() -> list[str]:
     return ["--user=root"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []
 
 

@@ -169,7 +169,10 @@ def test_processes_that_an_answer_starts_are_ended(tmp_path, has_namespaces):
     mark = f"{os.getpid()}.25{has_namespaces:d}"  # sleep's argument, by which it is found
     sleep = f"os.setsid()\n    os.execvp('sleep', ['sleep', '{mark}'])\n"
     write(tmp_path / "a", {"5": f"import os\nif os.fork() == 0:\n    {sleep}"})
-    path = os.environ["PATH"] if has_namespaces else path_with(tmp_path, "unshare", "exit 1")
+    path = os.environ["PATH"]
+    if not has_namespaces:
+        path_with(tmp_path, "bwrap", "exit 1")
+        path = path_with(tmp_path, "unshare", "exit 1")
     arguments = (ROOT / "check.py", tmp_path / "a", "--only", "5")
     done = run_python(*arguments, cwd=tmp_path, settings={"PATH": path})
     assert "5 query logging" in done.stdout, done.stderr

@@ -231,7 +231,7 @@ def sleeps(monkeypatch) -> list[float]:
 
 TRANSIENT_NUMBERS = (
     *(1020, 1040, 1047, 1053, 1158, 1159, 1160, 1161, 1203, 1205, 1213, 1927, 3032, 3101, 4031),
-    *(2002, 2003, 2006, 2013, 2055, 6400),
+    *(2002, 2003, 2006, 2013, 2055, 3796, 3797, 6400),
 )
 OTHER_NUMBERS = (1045, 1049, 1054, 1062, 1064, 1146, 1153, 1264, 1366, 1406, 1698, 3819, 4025)
 OTHER_NUMBERS += (1180, 1226, 1290, 1317, 1862, 2061, 3024, 3100, 3118)
@@ -251,6 +251,7 @@ PERMANENT = [
     FileNotFoundError("a permanent OSError"),
     KeyboardInterrupt(),
     BrokenPipeError("of the reader of the output"),
+    get_mysql_exception(1290, "The MySQL server is running with the --super-read-only option"),
     *(get_mysql_exception(number, "a message") for number in OTHER_NUMBERS),
 ]
 

@@ -13,6 +13,7 @@ import sys
 import tempfile
 import threading
 import uuid
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
@@ -498,3 +499,63 @@ def test_read_only_database_is_read_and_a_load_into_it_is_an_error(public):
     message = told(run(public / "seed.py", unprivileged=True), file)
     assert "attempt to write a readonly database; you may not write to its file" in message
     assert file.read_bytes() == content
+
+
+# ------------------------------------------------------------ read-only servers
+
+
+def use_plain_user(monkeypatch, engine) -> None:
+    """Let the settings name a user who may not write to a read-only server."""
+    with contextlib.closing(engine.connect()) as connection:
+        connection.cursor().execute("CREATE USER IF NOT EXISTS plain IDENTIFIED BY 'plain'")
+        connection.cursor().execute("GRANT ALL ON `prodev%`.* TO plain")
+    user = {"user": "plain", "password": "plain"}
+    # By the socket first: then MySQL knows the password, and takes it by TCP without TLS, too.
+    socket = str(engine.server.socket)
+    mysql.connector.connect(unix_socket=socket, collation="utf8mb4_general_ci", **user).close()
+    monkeypatch.setenv("DB_USER", "plain")
+    monkeypatch.setenv("DB_PASSWORD", "plain")
+
+
+@pytest.fixture
+def read_only(fragile, monkeypatch) -> Iterator:
+    """A server that is read-only for the user of the settings."""
+    use_plain_user(monkeypatch, fragile)
+    fragile.query("SET GLOBAL read_only = ON")
+    yield fragile
+    fragile.query("SET GLOBAL read_only = OFF")
+
+
+def test_read_only_server_is_reported_immediately(read_only, monkeypatch, tmp_path):
+    monkeypatch.setattr("time.sleep", (pauses := []).append)
+    path = tmp_path / "users.csv"
+    path.write_text(csv_text([user_row(1)]))
+    with contextlib.closing(seed.connect_to_prodev()) as connection:
+        monkeypatch.setenv("DB_NAME", "prodev_new")
+        for write in (seed.create_database, lambda connection: seed.insert_data(connection, path)):
+            with pytest.raises(
+                mysql.connector.Error, match="use one that accepts writes"
+            ) as caught:
+                write(connection)
+            assert caught.value.errno == 1290
+    assert pauses == []
+
+
+def test_creating_and_loading_go_on_at_a_node_that_takes_writes(
+    read_only, mysql_engine, monkeypatch, tmp_path
+):
+    path = tmp_path / "users.csv"
+    path.write_text(csv_text([user_row(1)]))
+    use_plain_user(monkeypatch, mysql_engine)
+    writable = mysql_engine.server
+    # A proxy, since its port is new: no test before this one has found that node down.
+    with Proxy(read_only.server.host, read_only.server.port) as first:
+        hosts = f"{first.host}:{first.port},{writable.host}:{writable.port}"
+        monkeypatch.setenv("DB_HOST", hosts)
+        with contextlib.closing(seed.connect_db()) as connection:
+            assert connection.server_port == first.port
+            seed.create_database(connection)
+        with contextlib.closing(seed.connect_to_prodev()) as connection:
+            seed.create_table(connection)
+            assert seed.insert_data(connection, path) == (1, 1, 0, 0)
+    assert mysql_engine.query("SELECT * FROM user_data") == [user_row(1)]

@@ -2,11 +2,14 @@
 
 import pytest
 from conftest import lacks
-from known_context import CASES
+from known_context import CASES as CONTEXT
+from known_generators import CASES as GENERATORS
 from test_check import BY_NUMBER, folder_of, write
 
 from checker import databases
 from checker.runner import Task, check
+
+CASES = CONTEXT + GENERATORS
 
 
 @pytest.fixture(scope="module")

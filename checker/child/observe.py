@@ -112,6 +112,7 @@ class Observer:
             finally:
                 fact["names"] = [name for name in vars(module) if not name.startswith("__")]
                 module = sys.modules.get(file.stem, module)  # some replace it by a callable
+        self.watch.reset()
         self.mark("imported")
         self.sleeps.clear()
         return module

@@ -1,5 +1,11 @@
-"""In the child: exercises 5 to 7; each decorator is applied to functions defined here."""
+"""In the child: exercises 5 to 7; each decorator is applied to functions defined here.
 
+Errors and logs show the names of these functions, so they have those of the course's functions.
+"""
+
+import ast
+import functools
+import logging
 import sqlite3
 from pathlib import Path
 
@@ -12,21 +18,17 @@ BY_ID = "SELECT * FROM users WHERE id = ?"
 
 def log_queries(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(module, *NAMES["5"]["log_queries"], kind=is_function_of(module))
-    if decorator is not None:
-        seen = {}
+    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
+    handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
+    configured = any(type(handler) is not logging.NullHandler for handler in handlers)
+    decorator = find_decorator(module, file, "5", "log_queries")
+    seen = {}
 
-        def ours(query, *args):
-            seen["before"] = _shown(observer)
-            seen["query"] = query
-            return ["result of", query]
+    def fetch_all_users(query, *args):
+        seen.update(calls=1, got=query, before=_shown(observer))
+        return ["result of", query]
 
-        def fails(query):
-            raise observer.fault(LookupError(f"raised by {query}"))
-
-        with observer.step("decorated") as fact:
-            wrapped = apply(decorator, ours)
-            fact |= name_of(wrapped, "ours")
+    if wrapped := decorated(observer, decorator, fetch_all_users):
         for form in ("keyword", "positional"):
             with observer.step(form) as fact:
                 query = f"SELECT '{form}' AS checker_marker"
@@ -35,102 +37,100 @@ def log_queries(observer: Observer, file: Path) -> None:
                 try:
                     fact["given"] = wrapped(query=query) if form == "keyword" else wrapped(query)
                 finally:
-                    fact["shown"], fact["got"] = _shown(observer), seen.get("query")
-                    fact["hidden"] = "\n".join(observer.hidden)
-                fact["before"] = seen.get("before", "")
-        with observer.step("failing"):
-            apply(decorator, fails)(query="SELECT 'failing'")
-    demo = find(module, "fetch_all_users", r"fetch_?\w*users?\w*", r"get_?\w*users?\w*")
-    if demo is not None:
-        with observer.step("demo") as fact:
-            fact["value"] = finish(demo(query=ALL))
-            fact["shown"] = _shown(observer)
+                    fact |= {"shown": _shown(observer), "hidden": "\n".join(observer.hidden)}
+                    fact |= {"configured": configured, **seen}
+        for step, error in faults(observer):
+            fail(observer, step, error, decorator, fetch_all_users, query="SELECT 'broken'")
+    names = "fetch_all_users", r"fetch_?\w*users?\w*", r"get_?\w*users?\w*"
+    demo(observer, module, lambda demo: demo(query=ALL), *names)
 
 
 def with_db_connection(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(module, *NAMES["6"]["with_db_connection"], kind=is_function_of(module))
-    if decorator is not None:
-        seen = {}
+    decorator = find_decorator(module, file, "6", "with_db_connection")
+    seen = {}
 
-        def ours(conn, first, second=0):
-            seen["conn"] = conn
-            cursor = conn.cursor()
-            cursor.execute(BY_ID, (first,))
-            return [cursor.fetchone(), second]
+    def get_user_by_id(conn, user_id, second=0):
+        seen.update(calls=1, conn=conn)
+        return [conn.cursor().execute(BY_ID, (user_id,)).fetchone(), second]
 
-        def fails(conn):
-            conn.cursor().execute(ALL)
-            raise observer.fault(LookupError("raised inside"))
-
-        with observer.step("decorated") as fact:
-            wrapped = apply(decorator, ours)
-            fact |= name_of(wrapped, "ours")
-        with observer.step("call") as fact:
-            fact["value"] = wrapped(2, second=7)
-        with observer.step("after call") as fact:
-            fact["usable"] = _is_usable(seen.pop("conn", None))
-        with observer.step("keyword call") as fact:
-            fact["value"] = wrapped(first=3)
+    def after(step: str) -> None:
+        with observer.step(f"after {step}") as fact:
+            fact["usable"] = "conn" in seen and _is_usable(seen["conn"])
         seen.clear()
-        with observer.step("failing"):
-            apply(decorator, fails)()
-        with observer.step("bad query"):
-            apply(decorator, lambda conn: conn.cursor().execute("SELECT * FROM nowhere"))()
-    demo(
-        observer,
-        module,
-        lambda demo: demo(user_id=2),
-        "get_user_by_id",
-        r"get_?\w*user\w*",
-        r"fetch_?\w*user\w*",
-    )
+
+    if wrapped := decorated(observer, decorator, get_user_by_id):
+        forms = ("call", (2,), {"second": 7}), ("keyword call", (), {"user_id": 3})
+        for step, args, options in forms:
+            with observer.step(step) as fact:
+                try:
+                    fact["value"] = wrapped(*args, **options)
+                finally:
+                    fact["calls"], given = seen.get("calls", 0), seen.get("conn")
+                    fact["kind"] = "" if hasattr(given, "cursor") else type(given).__name__
+            after(step)
+        for step, error in faults(observer):
+            fail(observer, step, error, decorator, get_user_by_id, 2)
+            after(step)
+    names = "get_user_by_id", r"get_?\w*user\w*", r"fetch_?\w*user\w*"
+    demo(observer, module, lambda demo: demo(user_id=2), *names)
 
 
 def transactional(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    decorator = find(module, *NAMES["7"]["transactional"], kind=is_function_of(module))
-    if decorator is not None:
+    decorator = find_decorator(module, file, "7", "transactional")
 
-        def ours(conn, user_id, name):
-            cursor = conn.cursor()
-            cursor.execute("UPDATE users SET name = ? WHERE id = ?", (name, user_id))
-            return ["result of", user_id]
+    def update_user_email(conn, user_id, new_email):
+        conn.cursor().execute("UPDATE users SET email = ? WHERE id = ?", (new_email, user_id))
+        return ["result of", user_id]
 
-        def fails(conn, user_id, name):
-            ours(conn, user_id, name)
-            raise observer.fault(LookupError("raised inside"))
-
-        with observer.step("decorated") as fact:
-            wrapped, failing = apply(decorator, ours), apply(decorator, fails)
-            fact |= name_of(wrapped, "ours")
+    if wrapped := decorated(observer, decorator, update_user_email):
         conn = sqlite3.connect("users.db")
         with observer.step("success") as fact:
             fact["given"] = wrapped(conn, 1, "committed")
         observer.mark("success")
-        with observer.step("closed") as fact:
-            fact["usable"] = _is_usable(conn)
         close(conn)
-        conn = sqlite3.connect("users.db")
-        with observer.step("failure"):
-            failing(conn, 2, "rolled back")
-        with observer.step("after failure") as fact:
-            fact["in transaction"] = conn.in_transaction
-            fact["name"] = conn.execute("SELECT name FROM users WHERE id = 2").fetchone()
-        close(conn)
-        observer.mark("failure")
-    demo = find(module, "update_user_email", r"update\w*email\w*", r"update\w*")
-    if demo is not None:
-        with observer.step("demo"):
-            finish(demo(user_id=3, new_email="new@checker.example"))
-        observer.mark("demo")
+        for number, (step, error) in enumerate(faults(observer), 2):
+            conn = sqlite3.connect("users.db")
+            fail(observer, step, error, decorator, update_user_email, conn, number, "rolled back")
+            with observer.step(f"after {step}") as fact:
+                fact["in transaction"] = _is_usable(conn) and conn.in_transaction
+            observer.mark(step)
+            close(conn)
+    names = "update_user_email", r"update\w*email\w*", r"update\w*"
+    demo(observer, module, lambda demo: demo(user_id=3, new_email="new@checker.example"), *names)
+    observer.mark("demo")
+
+
+def faults(observer: Observer) -> list[tuple[str, Exception]]:
+    """An error of a function's own and one of the database's, each with the name of its step."""
+    errors = LookupError("raised inside"), sqlite3.OperationalError("no such column: nothing")
+    return list(zip(("failing", "database error"), map(observer.fault, errors), strict=True))
+
+
+def fail(observer: Observer, step: str, error, decorator, function, *args, **options) -> None:
+    """Call the decorated function, which does its work and then fails."""
+    with observer.step(step) as fact:
+
+        @functools.wraps(function)
+        def failing(*args, **options):
+            function(*args, **options)
+            fact["calls"] = 1
+            raise error
+
+        apply(decorator, failing)(*args, **options)
 
 
 def demo(observer: Observer, module, call, *names: str) -> None:
-    demo = find(module, *names, kind=is_function_of(module))
-    if demo is not None:
+    """Call the answer's own decorated function; note if its decorators left no function."""
+    function = find(module, *names, kind=is_function_of(module))
+    if function is not None:
         with observer.step("demo") as fact:
-            fact["value"] = finish(call(demo))
+            fact["name"] = next(n for n, value in vars(module).items() if value is function)
+            fact["value"] = finish(call(function))
+    elif names[0] in vars(module):
+        with observer.step("lost demo") as fact:
+            fact["kind"] = type(vars(module)[names[0]]).__name__
 
 
 def is_function_of(module):
@@ -138,21 +138,50 @@ def is_function_of(module):
     return lambda value: callable(value) and (is_own(module, value) or not isinstance(value, type))
 
 
+def find_decorator(module, file: Path, number: str, name: str):
+    """The decorator as the file applies it: `@log_queries`, or `@log_queries(level="INFO")`."""
+    decorator = find(module, *NAMES[number][name], kind=is_function_of(module))
+    for node in ast.walk(ast.parse(file.read_bytes())) if decorator else ():
+        for used in getattr(node, "decorator_list", ()):
+            name = getattr(used, "func", None)
+            if isinstance(name, ast.Name) and vars(module).get(name.id) is decorator:
+                code = compile(ast.Expression(used), str(file), "eval")
+                return lambda function: eval(code, vars(module))(function)  # noqa: S307, its own code
+    return decorator
+
+
+def decorated(observer: Observer, decorator, function):
+    """Apply the decorator in a step of its own; None if there is no function to call then."""
+    wrapped = None
+    if decorator is not None:
+        function.__qualname__ = function.__name__
+        with observer.step("decorated") as fact:
+            wrapped = apply(decorator, function)
+            fact |= {"name": getattr(wrapped, "__name__", None), "wanted": function.__name__}
+            fact["kind"] = "" if callable(wrapped) else type(wrapped).__name__
+    return wrapped if callable(wrapped) else None
+
+
 def apply(decorator, function):
     """Decorate the function; some answers need parentheses, `@log_queries()`."""
-    try:
-        wrapped = decorator(function)
-    except TypeError:
-        return decorator()(function)
-    return wrapped
+    return either(lambda: decorator(function), lambda: decorator()(function))
 
 
-def name_of(wrapped, name: str) -> dict:
-    return {"name": getattr(wrapped, "__name__", None), "wanted": name}
+def either(*calls):
+    """The result of the first of these calls whose arguments fit the function's parameters."""
+    first = None
+    for call in calls:
+        try:
+            return call()
+        except TypeError as error:
+            if error.__traceback__.tb_next.tb_next is not None:  # raised by the function itself
+                raise
+            first = first or error
+    raise first
 
 
 def _shown(observer: Observer) -> str:
-    files = [path for path in Path.cwd().glob("*.[lt][ox][gt]") if path.stat().st_size < 100_000]
+    files = [path for path in Path.cwd().rglob("*.[lt][ox][gt]") if path.stat().st_size < 100_000]
     return "\n".join([observer.shown(), *(path.read_text(errors="replace") for path in files)])
 
 

@@ -1,14 +1,19 @@
 """In the child: exercises 1 to 4, the table user_data on the MySQL server.
 
 Each runs on a small table first (values), then on a large one (laziness, stopping early), and last
-without the table (errors).
+without the table, then without the server (errors).
 """
 
+import gc
+import inspect
+import re
 import runpy
+from collections.abc import Callable, Iterable
 from itertools import islice
 from pathlib import Path
 
-from checker.child.observe import Observer, call, drop, find, finish, is_own
+from checker.child import redirect_mysql
+from checker.child.observe import Observer, drop, find, finish, is_own
 from checker.child.wanted import NAMES
 
 SIZE = r"size|batch|limit|per|count|^n$|rows"
@@ -22,49 +27,48 @@ def stream(observer: Observer, file: Path) -> None:
     if function is None and callable(module):  # as the course's main file calls it
         function = module
     function = function or find(module, *NAMES["1"]["stream_users"][1:])
-    if function is None:
-        return
-    _values(observer, "rows", lambda: _take(function()))
-    _laziness(observer, function)
-    _fault(observer, lambda: _take(function(), 5))
+    _found(observer, module, function)
+    if function is not None:
+        _values(observer, "rows", lambda: _take(function()))
+        _laziness(observer, function)
+        _faults(observer, generator=function)
 
 
 def batches(observer: Observer, file: Path) -> None:
     module = observer.load(file)
     generator = find(module, *NAMES["2"]["stream_users_in_batches"])
     processing = find(module, *NAMES["2"]["batch_processing"])
-    if generator is not None:
-        for size in (10, 19, 1):
-            _values(
-                observer, f"batches of {size}", lambda size=size: _take(_sized(generator, size))
-            )
+    _found(observer, module, generator, processing)
+    _chunks(observer, generator, "batches", (10, 19, 1))
     if processing is not None:
-        with observer.step("processing") as fact:
-            fact["given"] = _take(_sized(processing, 10))
-        observer.mark("processing done")
+        _values(observer, "processing", lambda: _take(_called(processing, 10)))
     if generator is not None:
-        _laziness(observer, lambda: _sized(generator, 10))
-    if processing is not None:
-        _fault(observer, lambda: finish(_sized(processing, 10), 5))
-    elif generator is not None:
-        _fault(observer, lambda: _take(_sized(generator, 10), 5))
+        _laziness(observer, lambda: _called(generator, 10))
+    _faults(
+        observer,
+        generator=generator and (lambda: _called(generator, 10)),
+        caller=processing and (lambda: _called(processing, 10)),
+    )
 
 
 def pages(observer: Observer, file: Path) -> None:
     module = observer.load(file)
     lazy = find(module, *NAMES["3"]["lazy_paginate"])
     single = find(module, *NAMES["3"]["paginate_users"])
-    if lazy is not None:
-        for size in (10, 19):
-            _values(observer, f"pages of {size}", lambda size=size: _take(_sized(lazy, size)))
+    _found(observer, module, lazy, single)
+    _chunks(observer, lazy, "pages", (10, 19))
     if single is not None:
         with observer.step("single page") as fact:
-            fact["value"] = finish(_page(single, 10, 20))
-            fact["beyond"] = finish(_page(single, 10, 1000))
+            fact["value"] = finish(_called(single, 10, 20))
+            fact["beyond"] = finish(_called(single, 10, 1000))
         observer.mark("single page done")
     if lazy is not None:
-        _laziness(observer, lambda: _sized(lazy, 10))
-        _fault(observer, lambda: _take(_sized(lazy, 10), 5))
+        _laziness(observer, lambda: _called(lazy, 10))
+    _faults(
+        observer,
+        generator=lazy and (lambda: _called(lazy, 10)),
+        caller=single and (lambda: _called(single, 10, 0)),
+    )
 
 
 def ages(observer: Observer, file: Path) -> None:
@@ -74,32 +78,46 @@ def ages(observer: Observer, file: Path) -> None:
         module, *NAMES["4"]["calculate_average_age"],
         kind=lambda value: callable(value) and is_own(module, value) and value is not generator,
     )  # fmt: skip
+    _found(observer, module, generator, average)
     if generator is not None:
         _values(observer, "ages", lambda: _take(generator()))
-    if average is None:  # some answers compute it outside any function
+    program = average is None
+    if program:  # some answers compute it outside any function
         average = _Program(file)
+
+    def compute(ages=generator):
+        return finish(_averaged(average, ages))
+
     with observer.step("average") as fact:
-        fact["program"] = isinstance(average, _Program)
-        fact["given"] = finish(_without_arguments(average, generator))
-        fact["printed so far"] = observer.shown()
+        fact["program"] = program
+        fact["value"] = compute()
     observer.mark("average done")
-    if not isinstance(average, _Program):
-        _kept_ages(observer, module, generator, average)
+    if not program:
+        _kept_ages(observer, module, generator, compute)
     observer.ask("empty")
     with observer.step("average of none") as fact:
-        fact["given"] = finish(_without_arguments(average, generator))
+        fact["value"] = compute()
     if generator is not None:
         _laziness(observer, generator)
-        if isinstance(average, _Program):
-            _fault(observer, lambda: _take(generator(), 5))
-        else:
-            _fault(observer, lambda: finish(_without_arguments(average, generator)))
+    _faults(observer, generator=generator, caller=None if program else compute)
 
 
-def _values(observer: Observer, name: str, read) -> None:
+def _found(observer: Observer, module, *functions) -> None:
+    """Report the functions' names; '' for one that is missing or has no name of its own."""
+    with observer.step("functions") as fact:
+        names = {id(value): name for name, value in vars(module).items()}
+        fact["found"] = ["" if f is None else names.get(id(f), "") for f in functions]
+
+
+def _values(observer: Observer, name: str, read: Callable) -> None:
     with observer.step(name) as fact:
         fact["value"] = read()
     observer.mark(f"{name} done")
+
+
+def _chunks(observer: Observer, generator, plural: str, sizes: tuple) -> None:
+    for size in sizes if generator else ():
+        _values(observer, f"{plural} of {size}", lambda size=size: _take(_called(generator, size)))
 
 
 def _take(result, limit: int = ENOUGH):
@@ -110,56 +128,63 @@ def _take(result, limit: int = ENOUGH):
     return [finish(item, limit) for item in items]  # a page may be a generator, too
 
 
-def _laziness(observer: Observer, start) -> None:
+def _laziness(observer: Observer, start: Callable) -> None:
     """Enlarge the table, read two items, then stop reading."""
     observer.ask("grow")
-    result = None
+    result = items = None
     with observer.step("first") as fact:
         result = start()
         fact["kind"] = type(result).__name__
-        fact["iterator"] = hasattr(result, "__next__")
-        observer.mark("before first")
-        fact["value"] = next(iter(result)) if not fact["iterator"] else next(result)
-        observer.mark("first")
+        fact["iterator"] = not isinstance(result, list | tuple | set | dict | str)
+        fact["iterator"] &= isinstance(result, Iterable)
+        if isinstance(result, Iterable):
+            items = iter(result)
+            fact["value"] = next(items)
+            observer.mark("first")
     with observer.step("second") as fact:
-        if hasattr(result, "__next__"):
-            fact["value"] = next(result)
+        if items is not None:
+            fact["value"] = next(items)
         observer.mark("second")
-    with observer.step("stopped"):
-        drop(result)
-    del result
+    with observer.step("stopped"):  # as a caller that leaves its loop
+        drop(items)
+    items = result = None
+    gc.collect()
     observer.mark("stopped")
+    redirect_mysql.opened.clear()
+    gc.collect()
+    observer.mark("collected")
 
 
-def _fault(observer: Observer, read) -> None:
-    """Drop the table and see whether the caller gets an error."""
-    observer.ask("gone")
-    with observer.step("fault") as fact:
-        fact["value"] = read()
-    observer.mark("fault")
+def _faults(observer: Observer, **calls) -> None:
+    """Without the table, then without the server, see whether each caller gets an error."""
+    for fault in ("gone", "refuse"):
+        observer.ask(fault)
+        for who, function in calls.items():
+            if function is not None:
+                with observer.step(f"{fault} {who}") as fact:
+                    fact["value"] = _take(function(), 5)
 
 
-def _sized(function, size: int):
+def _called(function, *values: int):
+    """Call it with a size, and an offset: by name if its parameters' names say so, or by position."""
     try:
-        return call(function, {SIZE: size})
-    except TypeError:
-        if function.__code__.co_argcount:
-            return function(size)
-        raise
+        names = list(inspect.signature(function).parameters)
+    except (TypeError, ValueError):  # a callable without a signature
+        names = []
+    fitting: dict[str, int] = {}
+    for pattern, value in zip((SIZE, OFFSET), values, strict=False):
+        left = (name for name in names if name not in fitting)
+        if name := next((n for n in left if re.search(pattern, n, re.IGNORECASE)), None):
+            fitting[name] = value
+    return function(**fitting) if len(fitting) == len(values) else function(*values)
 
 
-def _page(function, size: int, offset: int):
-    try:
-        return call(function, {OFFSET: offset, SIZE: size})
-    except TypeError:
-        return function(size, offset)
-
-
-def _without_arguments(average, generator):
+def _averaged(average, ages):
     """Call the average function, with the stream of ages if it has a parameter for one."""
-    if generator is None:
-        return average()
-    return call(average, {r"age|stream|gen|iter|data": _Stream(generator)})
+    parameters = {} if isinstance(average, _Program) else inspect.signature(average).parameters
+    pattern = r"age|stream|gen|iter|data"
+    name = next((n for n in parameters if re.search(pattern, n, re.IGNORECASE)), None)
+    return average(**{name: _Stream(ages)}) if name and ages else average()
 
 
 class _Program:
@@ -198,7 +223,7 @@ class _Age(int):
         _Age.alive -= 1
 
 
-def _kept_ages(observer: Observer, module, generator, average) -> None:
+def _kept_ages(observer: Observer, module, generator, compute: Callable) -> None:
     """Let the average function read our ages, and count how many it keeps at the same time."""
     names = [name for name, value in vars(module).items() if value is generator]
     if generator is None or not names:
@@ -215,7 +240,7 @@ def _kept_ages(observer: Observer, module, generator, average) -> None:
         setattr(module, name, our_ages)
     try:
         with observer.step("kept ages") as fact:
-            finish(_without_arguments(average, our_ages))
+            compute(our_ages)
             fact |= {"kept": _Age.most, "read": read}
     finally:
         for name in names:

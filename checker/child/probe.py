@@ -10,6 +10,7 @@ import importlib.util
 import json
 import os
 import resource
+import shutil
 import socket
 import sys
 import threading
@@ -24,6 +25,7 @@ class Channel:
 
     def __init__(self, number: int):
         self._socket = socket.socket(fileno=number)
+        self._socket.sendall(b"r")  # ready: the parent learns the process's number
         self._reader = self._socket.makefile("rb")
         self._lock = threading.Lock()
         self._pid = os.getpid()
@@ -120,7 +122,10 @@ def main() -> None:
     sys.path.remove(root)
 
     no_dotenv()
-    watch = watch_sqlite.install(order["users_db"])
+    if order["scratch"] != order["given"]:
+        shutil.copytree(order["given"], order["scratch"])
+    os.chdir(Path(order["file"]).parent)
+    watch = watch_sqlite.install(order["users_db"], order["pristine"])
     redirect_mysql.install(order["mysql"], order["drivers"], channel)
     limit(order["limits"])
     forbid(order["mysql"]["socket"] if order["mysql"] else None)

@@ -16,6 +16,7 @@ CHARSET = {
     "charset": "utf8mb4",
     "collation": "utf8mb4_general_ci",
 }  # the drivers' default may exist in MySQL only
+opened = []  # keeps connections referenced: only close() closes one, never garbage collection
 
 
 def install(mysql: dict | None, drivers: list[str], channel) -> None:
@@ -38,13 +39,12 @@ def install(mysql: dict | None, drivers: list[str], channel) -> None:
         where = {name: mysql[name] for name in ("user", "password")}
         return kept | where | {"unix_socket": mysql["socket"]}
 
-    opened = []  # keeps connections referenced: only close() closes one, never garbage collection
     if "mysql.connector" in drivers and _is_installed("mysql.connector"):
-        _patch_connector(address, opened)
+        _patch_connector(address)
     if "pymysql" in drivers:
-        _patch_pymysql(address, opened)
+        _patch_pymysql(address)
     if "MySQLdb" in drivers:
-        _patch_mysqldb(address, opened)
+        _patch_mysqldb(address)
 
 
 def _is_installed(name: str) -> bool:
@@ -54,7 +54,7 @@ def _is_installed(name: str) -> bool:
         return False
 
 
-def _patch_connector(address, opened: list) -> None:
+def _patch_connector(address) -> None:
     from mysql.connector.abstracts import MySQLConnectionAbstract
     from mysql.connector.pooling import MySQLConnectionPool
 
@@ -88,7 +88,7 @@ def _patch_connector(address, opened: list) -> None:
     mysql.connector.read_option_files = mysql.connector.optionfiles.read_option_files
 
 
-def _patch_pymysql(address, opened: list) -> None:
+def _patch_pymysql(address) -> None:
     if not _is_installed("pymysql"):
         from checker.child import standin_mysql
 
@@ -111,7 +111,7 @@ def _patch_pymysql(address, opened: list) -> None:
     pymysql.connect = pymysql.Connect = pymysql.connections.Connect = Connection
 
 
-def _patch_mysqldb(address, opened: list) -> None:
+def _patch_mysqldb(address) -> None:
     if not _is_installed("MySQLdb"):
         from checker.child import standin_mysql
 

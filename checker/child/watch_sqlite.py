@@ -1,6 +1,9 @@
 """SQLite in the child: redirect every path to the scratch database, and watch every connection."""
 
+import contextlib
+import os
 import re
+import shutil
 import sqlite3
 import sqlite3.dbapi2
 import threading
@@ -25,9 +28,11 @@ class Watch:
         return self.events[position : position + 2000]
 
 
-def install(path: str) -> Watch:
-    """Redirect sqlite3.connect, and so aiosqlite, to the database `path`; return its Watch."""
+def install(path: str, pristine: str) -> Watch:
+    """Redirect sqlite3.connect, and so aiosqlite, to `path`, a copy of `pristine`; return its Watch."""
     watch, real_connect = Watch(), sqlite3.connect
+    if os.path.exists(pristine):
+        shutil.copyfile(pristine, path)
 
     class WatchedConnection(sqlite3.Connection):
         number = 0
@@ -62,6 +67,31 @@ def install(path: str) -> Watch:
             return f"file:{path}?{text.partition('?')[2]}"
         return path
 
+    # Errors show these names.
+    WatchedConnection.__name__, connect.__qualname__ = "sqlite3.Connection", "connect"
     sqlite3.connect = sqlite3.dbapi2.connect = connect
+
+    def reset() -> None:
+        """Fill the tables anew: the answer may have created some of its own."""
+        if not os.path.exists(pristine):
+            return
+        with (
+            contextlib.suppress(sqlite3.Error),  # the answer may still hold a lock on them
+            contextlib.closing(real_connect(pristine)) as source,
+            contextlib.closing(watch.real_connect()) as target,
+            target,
+        ):
+            target.execute("BEGIN IMMEDIATE")
+            for name, sql in source.execute("SELECT name, sql FROM sqlite_master WHERE sql != ''"):
+                found = "SELECT type FROM sqlite_master WHERE name = ?"
+                for (kind,) in target.execute(found, (name,)).fetchall():
+                    target.execute(f"DROP {kind} {name}")
+                target.execute(sql)
+                target.executemany(
+                    f"INSERT INTO {name} VALUES (?, ?, ?, ?)",
+                    source.execute(f"SELECT * FROM {name}"),
+                )
+
     watch.real_connect = lambda: real_connect(path, timeout=2)
+    watch.reset = reset
     return watch

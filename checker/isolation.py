@@ -1,0 +1,191 @@
+"""Isolate a process: it sees the interpreter and the system's programs, and writes only in memory.
+
+Its root folder is new and holds only what is listed here, all of it read-only. It has no network,
+sees no other process, has no capabilities, and writes to file systems in memory, of limited size.
+This is done by bubblewrap, else by util-linux: the first way that works on this machine.
+"""
+
+import functools
+import os
+import secrets
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from shlex import quote
+
+PROBE = Path(__file__).parent / "child" / "probe.py"
+# The paths inside.
+GIVEN, SCRATCH, DATABASE = Path("/given"), Path("/tmp/check"), Path("/database")  # noqa: S108
+PROBE_INSIDE = Path("/probe/checker/child/probe.py")
+SIZES = {"/tmp": 128 << 20, "/database": 32 << 20}  # noqa: S108
+LINKS = {"/var/tmp": "/tmp", "/dev/shm": "/tmp", "/dev/fd": "/proc/self/fd"}  # noqa: S108
+SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
+SETTINGS = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf")
+DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+OF_PREFIX = ("bin", "lib", "lib32", "lib64", "ssl", "pyvenv.cfg")  # it may be the home folder
+WARNING = (
+    "this machine cannot isolate answers, so they can read and change your files; install bubblewrap"
+    " (Linux, where namespaces are allowed)"
+)
+Command = Callable[..., list[str]]
+
+
+@functools.cache
+def isolation() -> Command | None:
+    """The way to isolate a program on this machine; None if there is none.
+
+    It is a function that makes the command from a folder to mount on, the paths to show, with their
+    paths inside, and the program; one path may be `writable`.
+    """
+    ways: list[Command] = [*_as_nobody()] if os.geteuid() == 0 else []
+    if bwrap := shutil.which("bwrap"):
+        for user in (["--unshare-user", "--disable-userns"], ["--unshare-user"]):
+            ways.append(functools.partial(_bubblewrap, [bwrap, *user]))
+    if (unshare := shutil.which("unshare")) and shutil.which("setpriv"):
+        ways.append(functools.partial(_unshare, [unshare, "--map-root-user"]))
+    return next(filter(_works, ways), None)
+
+
+def _as_nobody() -> Iterator[Command]:
+    """For root: the program runs as a user that owns nothing, whose processes the kernel limits."""
+    setpriv, bwrap, unshare = map(shutil.which, ("setpriv", "bwrap", "unshare"))
+    if not setpriv:
+        return
+    for tool, way in ((bwrap, _bubblewrap), (unshare, _unshare)):
+
+        def command(folder, shown, program, writable=None, tool=tool, way=way):
+            user = str((1 << 20) + secrets.randbelow(1 << 30))
+            change = [setpriv, "--reuid", user, "--regid", user, "--clear-groups"]
+            change += ["--pdeathsig", "KILL"]  # again, since a new user has none
+            rights = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+            change = [] if writable else [*change, *rights]
+            return way([tool], folder, shown, [*change, *program], writable)
+
+        if tool:
+            yield command
+
+
+def _works(way: Command) -> bool:
+    with tempfile.TemporaryDirectory(prefix="check-") as folder:
+        look = f"import ctypes, socket, sqlite3; open({str(PROBE_INSIDE)!r}).close()"
+        shown = {str(PROBE.parent): str(PROBE_INSIDE.parent)}
+        try:
+            command = way(Path(folder), shown, [sys.executable, "-c", look])
+            done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=20)
+        except (OSError, subprocess.TimeoutExpired):
+            return False
+    return done.returncode == 0
+
+
+def _bubblewrap(
+    start: list[str], _folder: Path, shown: dict, program: list, writable: Path | None = None
+) -> list[str]:
+    command = [*start, "--die-with-parent", "--cap-drop", "ALL"]
+    if start[1:]:
+        command.append("--unshare-all")
+    else:  # root: setpriv, which the program begins with, needs the rights to drop them all
+        command += [f"--unshare-{name}" for name in ("ipc", "pid", "net", "uts")]
+        for right in () if writable else ("SETUID", "SETGID", "SETPCAP"):
+            command += ["--cap-add", f"CAP_{right}"]
+    for place, size in SIZES.items():
+        command += ["--perms", "1777", "--size", str(size), "--tmpfs", place]
+    for source, place in (shown := _readable(shown)).items():
+        if os.path.islink(source):
+            command += ["--symlink", os.readlink(source), place]
+        else:
+            command += ["--bind" if source == str(writable) else "--ro-bind", source, place]
+    for device in DEVICES:
+        command += ["--dev-bind", device, device]
+    for place, target in _links(shown).items():
+        command += ["--symlink", target, place]
+    # Root could write to /proc/sys even without capabilities.
+    command += ["--proc", "/proc", "--remount-ro", "/proc", "--remount-ro", "/", "--chdir", "/"]
+    return [*command, "--", *program]
+
+
+def _unshare(
+    start: list[str], folder: Path, shown: dict, program: list, writable: Path | None = None
+) -> list[str]:
+    script = [
+        "set -eu; wanted=${PATH-}; PATH=/usr/sbin:/usr/bin:/sbin:/bin",
+        f"mkdir {quote(f'{folder}/root')}; cd {quote(f'{folder}/root')}",
+        "mount -t tmpfs -o mode=755,size=1m tmpfs . ; cd ../root; mkdir -p proc dev var old",
+    ]
+    for place, size in SIZES.items():
+        script.append(f"mkdir .{place}; mount -t tmpfs -o mode=1777,size={size} tmpfs .{place}")
+    mounts = _mount_points()
+    for source, place in (shown := _readable(shown)).items():
+        script.append(f"mkdir -p {quote('.' + os.path.dirname(place))}")
+        if os.path.islink(source):
+            script.append(f"ln -s {quote(os.readlink(source))} {quote('.' + place)}")
+            continue
+        make = "mkdir -p" if os.path.isdir(source) else ": >"
+        script.append(f"{make} {quote('.' + place)}")
+        script.append(f"mount --rbind {quote(source)} {quote('.' + place)}")
+        if source == str(writable):
+            continue
+        real = os.path.realpath(source)
+        below = [mount.removeprefix(real) for mount in mounts if mount.startswith(real + "/")]
+        for part in ("", *below):
+            options = ",".join(["remount,bind,ro", *_flags(real + part)])
+            script.append(f"mount -o {options} {quote('.' + place + part)}")
+    for device in DEVICES:
+        script.append(f": >.{device}; mount --bind {device} .{device}")
+    for place, target in _links(shown).items():
+        script.append(f"ln -s {target} .{place}")
+    script.append("mount -t proc proc proc")
+    if "--map-root-user" in start:  # else this would be the machine's limit, not the namespace's
+        script.append("echo 0 >proc/sys/user/max_user_namespaces")
+    script += [
+        "mount -o remount,bind,ro,nosuid,nodev,noexec proc",
+        "pivot_root . old; cd /; unset OLDPWD; umount -l old; mount -o remount,bind,ro /",
+        'PATH=$wanted; exec "$@"',
+    ]
+    setpriv = shutil.which("setpriv")
+    spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
+    no_rights = [setpriv, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
+    if program[0] == setpriv:  # which drops them itself
+        no_rights = []
+    shell = ["/bin/sh", "-c", "\n".join(script), "-"]
+    return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *no_rights, *program]
+
+
+def _mount_points() -> list[str]:
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    return [line.split()[4].replace("\\040", " ") for line in lines]
+
+
+def _flags(path: str) -> list[str]:
+    """The options of a mount that must stay when a user namespace makes it read-only."""
+    flags = os.statvfs(path).f_flag
+    names = ("nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime")
+    return [name for name in names if flags & getattr(os, f"ST_{name.upper()}")]
+
+
+def _links(shown: dict[str, str]) -> dict[str, str]:
+    return {
+        place: target
+        for place, target in LINKS.items()
+        if not any(Path(path).is_relative_to(place) for path in shown.values())
+    }
+
+
+def _readable(shown: dict[str, str]) -> dict[str, str]:
+    """What a program can read, and its path inside: the system, the interpreter, and this."""
+    prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
+    python = sys.executable  # of a virtual environment: a link, perhaps to another link
+    while os.path.islink(python):
+        python = os.path.join(os.path.dirname(python), os.readlink(python))
+        prefixes.append(os.path.dirname(os.path.dirname(python)))
+    prefixes.append(os.path.dirname(os.path.dirname(os.path.realpath(python))))
+    places = [*SYSTEM, *(f"/etc/{name}" for name in SETTINGS)]
+    places += [os.path.join(prefix, name) for prefix in prefixes for name in OF_PREFIX]
+    found: list[str] = []
+    for place in sorted(map(os.path.normpath, places), key=len):  # a folder before what is in it
+        inside_another = any(Path(place).is_relative_to(other) for other in found)
+        if os.path.exists(place) and not inside_another:
+            found.append(place)
+    return {place: place for place in found} | shown

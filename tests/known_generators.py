@@ -1,0 +1,215 @@
+"""Answers to seed.py and exercises 1 to 4: the checks that each fails, and what must be said of it."""
+
+from pathlib import Path
+
+from known_context import Case
+
+from checker.judge import CRASH, PASS, WRONG
+
+FOLDER = Path(__file__).parent / "known_answers" / "plain" / "python-generators-0x00"
+FILES = {
+    "seed": "seed.py",
+    "1": "0-stream_users.py",
+    "2": "1-batch_processing.py",
+    "3": "2-lazy_paginate.py",
+    "4": "4-stream_ages.py",
+}
+
+
+def _case(name: str, exercise: str, changes: dict[str, str], *expected, line: int = 0) -> Case:
+    """The plain answer with some changes; what is expected as in Case."""
+    text = (FOLDER / FILES[exercise]).read_text(encoding="utf-8")
+    if exercise in "34":  # it uses a seed.py, which these answers do not have
+        connect = 'mysql.connector.connect(user="root", database="ALX_prodev")'
+        text = text.replace('seed = __import__("seed")', "import mysql.connector")
+        text = text.replace("seed.connect_to_prodev()", connect)
+    for old, new in changes.items():
+        assert old in text, (name, old)
+        text = text.replace(old, new)
+    return Case(name, exercise, text, *expected, **({"line": line} if line else {}))
+
+
+HELPER = """import mysql.connector
+from mysql.connector import Error
+
+
+def connect():
+    try:
+        return mysql.connector.connect(user="root", database="ALX_prodev")
+    except Error as error:
+        print(f"Error connecting: {error}")
+        return None
+
+
+def stream_users():
+    connection = connect()
+    GUARD
+    cursor = connection.cursor(dictionary=True)
+    try:
+        cursor.execute("SELECT * FROM user_data")
+        yield from cursor
+    finally:
+        connection.close()
+"""
+NEVER_CLOSES = """import mysql.connector
+
+
+def stream_users():
+    connection = mysql.connector.connect(user="root", database="ALX_prodev")
+    cursor = connection.cursor(dictionary=True)
+    cursor.execute("SELECT * FROM user_data")
+    for row in cursor:
+        yield row
+"""
+CURSOR_CLOSE_FIRST = {"    finally:\n": "    finally:\n        cursor.close()\n"}
+BATCHES_THAT_LEAK = {
+    "    try:\n": "    if True:\n",
+    "    finally:\n": "    if True:\n",
+    "connection.close()": "pass",
+    "ALX_prodev": "alx_Prodev",
+}
+ON_SQLITE = """import sqlite3
+
+
+def stream_users():
+    connection = sqlite3.connect("users.db")
+    try:
+        connection.row_factory = sqlite3.Row
+        for row in connection.execute("SELECT * FROM user_data"):
+            yield dict(row)
+    finally:
+        connection.close()
+"""
+SEED_ON_SQLITE = """import sqlite3
+
+
+def connect_db():
+    return sqlite3.connect("users.db")
+
+
+def create_database(connection):
+    pass
+
+
+def connect_to_prodev():
+    return sqlite3.connect("users.db")
+
+
+def create_table(connection):
+    print("Table user_data created successfully")
+
+
+def insert_data(connection, data):
+    pass
+"""
+CLASS_BASED = """import mysql.connector
+
+
+class Users:
+    def __init__(self):
+        self.connection = mysql.connector.connect(user="root", database="ALX_prodev")
+        self.cursor = self.connection.cursor(dictionary=True)
+        self.cursor.execute("SELECT * FROM user_data")
+
+    def __iter__(self):
+        try:
+            yield from self.cursor
+        finally:
+            self.connection.close()
+
+
+def stream_users(batch_size=100, connection=None):
+    return Users()
+"""
+HIDDEN_CONNECT = {
+    "    connection = mysql.connector.connect(": "    try:\n        connection = mysql.connector.connect(",
+    '"ALX_prodev"\n    )\n': '"ALX_prodev"\n        )\n    except mysql.connector.Error as error:\n'
+    '        print(f"Error: {error}")\n        return\n',
+}
+UNIQUE = {
+    "email VARCHAR(255) NOT NULL": "email VARCHAR(255) NOT NULL UNIQUE",
+    "age DECIMAL NOT NULL": "age INT NOT NULL, note TEXT NULL",
+}
+LOOKS = """            cursor.execute("SELECT user_id FROM user_data WHERE email = %s", (row["email"],))
+            if cursor.fetchone():
+                continue
+"""
+INSERT_IGNORE = {LOOKS: "", "INSERT INTO": "INSERT IGNORE INTO"}
+LOAD_DATA = {
+    'host="localhost", user="root"': 'allow_local_infile=True, user="root"',
+    "        for row in": """        cursor.execute(
+            f"LOAD DATA LOCAL INFILE '{data}' IGNORE INTO TABLE user_data CHARACTER SET utf8mb4"
+            " FIELDS TERMINATED BY ',' ENCLOSED BY '\\"' ESCAPED BY '' IGNORE 1 LINES"
+            " (name, email, age) SET user_id = UUID()"
+        )
+        for row in [] and""",
+}
+HIDDEN_KEY_ERROR = {
+    "        for row in": "      try:\n        for row in",
+    'row["name"]': 'row["nome"]',
+    "    connection.commit()\n": "      except Exception as error:\n"
+    "        print(f'Error inserting data: {error}')\n    connection.commit()\n",
+}
+CREATE = '    cursor.execute(\n        """CREATE'
+DROPS = {CREATE: f"    cursor.execute('DROP TABLE IF EXISTS user_data')\n{CREATE}"}
+HIDES_IN_PROCESSING = {
+    "    for batch in": "  try:\n    for batch in",
+    "print(user)\n": "print(user)\n  except Exception as error:\n    print(f'Error: {error}')\n",
+}
+HIDES_IN_PAGE = {
+    "    finally:": "    except mysql.connector.Error as error:\n        print(error)\n"
+    "        return []\n    finally:"
+}
+HIDES_IN_AGES = {
+    "    finally:": "    except mysql.connector.Error as error:\n        print(error)\n    finally:"
+}
+
+CASES = [
+    # seed.py
+    _case("insert ignore, more columns", "seed", UNIQUE | INSERT_IGNORE, PASS),
+    _case("load data local", "seed", UNIQUE | LOAD_DATA, PASS),
+    _case("signs around the email", "seed", {'row["email"], row["age"])': '"<" + row["email"] + ">", row["age"])'} | INSERT_IGNORE | UNIQUE,
+          WRONG, ("values",), "@checker.example', 26], got ["),
+    _case("hidden KeyError", "seed", HIDDEN_KEY_ERROR, WRONG, ("rows",),
+          "; it printed: Error inserting data: 'nome'", line=49),
+    _case("another key", "seed", {"user_id": "id"}, WRONG, ("table",), "has no column user_id, but id"),
+    _case("never commits", "seed", {"    connection.commit()\n": ""}, WRONG, ("rows",),
+          "0 rows are stored and committed, of the 57 users in the checker's user_data.csv, whose header is ", line=45),
+    _case("drops the table", "seed", DROPS, WRONG, ("twice",),
+          "deleted a row that another program had added", line=25),
+    _case("inserts again", "seed", {"                continue\n": "                pass\n"},
+          WRONG, ("twice",), "the first run stored 57 rows, and the second added 57"),
+    Case("sqlite", "seed", SEED_ON_SQLITE, WRONG, ("database",), "no connection to a MySQL server was made"),
+
+    # The streams
+    Case("class based", "1", CLASS_BASED),
+    Case("sqlite", "1", ON_SQLITE, WRONG, ("rows",), "it uses SQLite"),
+    Case("connect gives None, so no users", "1", HELPER.replace("GUARD", "if connection is None:\n        return"),
+         WRONG, ("errors",), "with a server that refuses connections, stream_users() raised no error; it printed: Error connecting: 200", 8),
+    Case("connect gives None", "1", HELPER.replace("GUARD", ""), WRONG, ("errors",),
+         "'NoneType' object has no attribute 'cursor', and the database's error is lost; it printed: Error connecting: 200", 8),
+    Case("connect raises", "1", HELPER.replace("GUARD", "").replace("return None", "raise")),
+    Case("never closes", "1", NEVER_CLOSES, WRONG, ("stop early", "closed"),
+         "your code never closed the connection; CPython's garbage collector did", 5),
+    Case("keeps what it never closes", "1", NEVER_CLOSES.replace("users():", "users(kept=[]):")
+         .replace("    for", "    kept.append(connection)\n    for"),
+         WRONG, ("stop early", "closed"), "1 connection stays open", 5),
+    _case("cursor closes first", "1", CURSOR_CLOSE_FIRST, WRONG, ("stop early",),
+          "InternalError: Unread result found: this error came before your code had closed", line=14),
+    _case("gives nothing", "1", {"yield row": "pass"}, WRONG, ("rows",), "expected a list of users, got None"),
+    _case("wrong parameters", "1", {"stream_users()": "stream_users(connection)"}, CRASH, ("rows",), "missing 1 required"),
+    _case("another spelling, and leaks", "2", BATCHES_THAT_LEAK, WRONG, ("stop early", "closed"), "garbage collector did"),
+    _case("processing hides", "2", HIDES_IN_PROCESSING, WRONG, ("errors",),
+          "with the table dropped, batch_processing() raised no error; it printed: Error: 1146", line=23),
+    _case("generator hides", "2", HIDDEN_CONNECT, WRONG, ("errors",),
+          "with a server that refuses connections, stream_users_in_batches() raised no error; it printed: Error: 200", line=9),
+    _case("more parameters", "2", {"(batch_size):\n    conn": "(batch_size=10, limit=None, c=None):\n    conn"}, PASS),
+    _case("page hides", "3", HIDES_IN_PAGE, WRONG, ("errors",),
+          "with the table dropped, lazy_paginate() raised no error; it printed: 1146", line=12),
+    _case("divides by zero", "4", {" if count else 0": ""} | HIDES_IN_AGES, WRONG, ("empty", "errors"),
+          "with an empty table, computing the average raised ZeroDivisionError"),
+    _case("one decimal", "4", {":.2f}": ":.1f}"}, WRONG, ("average",), "expected 42.74, got 42.7"),
+    _case("no decimals", "4", {":.2f}": ":.0f}"}, WRONG, ("average",), "expected 42.74, got 43"),
+    _case("all decimals", "4", {":.2f}": "}"}, PASS),
+    _case("cut off", "4", {"{average:.2f}": "{int(average * 100) / 100}"}, WRONG, ("average",), "got 42.73"),
+]  # fmt: skip
