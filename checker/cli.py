@@ -4,13 +4,23 @@ import argparse
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from checker import report as reports
 from checker.answers import find_answers
 from checker.checks import explain
 from checker.exercises import EXERCISES, chosen
+from checker.marks import write_csv
+from checker.page import why_no_page, write_page
 from checker.runner import SECONDS, Task, check, failures
+
+WRITERS = {
+    "json": reports.write_json,
+    "junitxml": reports.write_junit,
+    "csv": write_csv,
+    "html": write_page,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -27,6 +37,7 @@ def main(arguments: list[str] | None = None) -> int:
                 raise ValueError(f"no exercise has the file {options.path}")
         elif single and not options.only:
             exercises = [e for e in exercises if e.topic in answers[0].topics]
+        files = _files_to_write(options)
     except (FileNotFoundError, ValueError) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2
@@ -53,10 +64,8 @@ def main(arguments: list[str] | None = None) -> int:
             report.details(answer, found)
     if not single:
         report.summary(pairs)
-    if options.json:
-        reports.write_json(options.json, pairs)
-    if options.junitxml:
-        reports.write_junit(options.junitxml, pairs)
+    for path, write in files:
+        write(path, pairs)
     wrong = [v for _, found in pairs for v in failures(found)]
     return 1 if wrong else 0
 
@@ -82,6 +91,11 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--details", action="store_true", help="show all problems of every answer")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--junitxml", type=Path, metavar="FILE", help="write them as JUnit XML")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of them as CSV")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE",
+        help="write one page that shows them with lines of the code; needs Jinja2",
+    )  # fmt: skip
     parser.add_argument(
         "--timeout", type=_seconds, default=SECONDS, metavar="SECONDS",
         help="time limit of one exercise (default: %(default)g)",
@@ -93,6 +107,26 @@ def _parser() -> argparse.ArgumentParser:
         help="how many exercises run at once (default: one per core)",
     )
     return parser
+
+
+def _files_to_write(options: argparse.Namespace) -> list[tuple[Path, Callable]]:
+    """The files that are asked for and the functions that write them, later.
+
+    Raises ValueError if a file cannot be written, since the checks may take minutes.
+    """
+    if options.html and (reason := why_no_page()):
+        raise ValueError(reason)
+    files = [(getattr(options, name), write) for name, write in WRITERS.items()]
+    files = [(path, write) for path, write in files if path]
+    for path, _ in files:
+        is_new = not path.exists()
+        try:
+            path.open("ab").close()
+            if is_new:
+                path.resolve().unlink()
+        except OSError as error:
+            raise ValueError(f"cannot write {path}: {error.strerror}") from error
+    return files
 
 
 def _seconds(text: str) -> float:
