@@ -28,9 +28,7 @@ def write_csv(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> N
             points = sum(verdict.verdict == PASS for verdict in verdicts)
             not_judged = sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
             wrong = len(verdicts) - points - not_judged
-            table.writerow(
-                [_text(answer.name), *cells, points, wrong, not_judged, len(verdicts)]
-            )
+            table.writerow([_text(answer.name), *cells, points, wrong, not_judged, len(verdicts)])
 
 
 def _text(name: str) -> str:

@@ -104,7 +104,11 @@ def _without_secrets(answer: Answer, text: str) -> str:
     masked = text
     for node in nodes:
         value = getattr(node, "value", None)
-        if isinstance(node, ast.Constant) and isinstance(value, str) and answer.mask(value) != value:
+        if (
+            isinstance(node, ast.Constant)
+            and isinstance(value, str)
+            and answer.mask(value) != value
+        ):
             literal = ast.get_source_segment(text, node)
             masked = masked.replace(literal, repr(MASK) + "\n" * literal.count("\n"))
     return masked

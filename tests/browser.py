@@ -73,6 +73,7 @@ def browser(folder: Path) -> Iterator[Browser]:
 
 
 def _post(address: str, values: dict):
-    request = Request(address, json.dumps(values).encode(), {"Content-Type": "application/json"})
+    body, kind = json.dumps(values).encode(), {"Content-Type": "application/json"}
+    request = Request(address, body, kind)  # noqa: S310
     with urlopen(request, timeout=60) as reply:  # noqa: S310, it is our own
         return json.load(reply)["value"]

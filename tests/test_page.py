@@ -10,9 +10,10 @@ from browser import ENTER, RIGHT, SPACE, TAB, browser, why_no_browser
 from conftest import lacks
 
 from checker.answers import Answer
+from checker.checks import CHECKS
 from checker.cli import main
 from checker.exercises import chosen
-from checker.judge import CRASH, NEEDS, PASS, WRONG, Verdict
+from checker.judge import CRASH, NEEDS, PASS, WRONG, Result, Verdict
 from checker.marks import write_csv
 from checker.page import write_page
 
@@ -75,20 +76,26 @@ def test_text_of_an_answer_never_becomes_markup(tmp_path, text):
 def test_page_shows_the_lines_around_a_place_and_marks_its_own(tmp_path):
     code = "".join(f"line_{number}\n" for number in range(1, 20))
     found = Verdict(LOG, WRONG, "it is wrong", "a hint", f"{FILE}:9")
+    check = CHECKS["5"]["logged"]
+    found.results = [Result(check, False, f"{n} failed", f"{FILE}:9") for n in ("one", "two")]
     text = page(tmp_path, [(answer(tmp_path, code=code), [found])])
+    assert "One failed." in text
+    assert "Two failed." in text
     assert [n for n in range(1, 20) if f"line_{n}\n" in Markup(text).text] == [*range(6, 13)]
-    assert text.count("<mark>") == 1
+    assert text.count("<mark>") == 1  # three problems at one place show it once
     assert "line_9</mark>" in text
     assert "It is wrong." in text
 
 
 def test_page_masks_secrets_in_the_code(tmp_path):
     code = 'PASSWORD = "pa\\"ss"\nTOKEN = """first\nsecond"""\nkey = "sec" "ret9"\nx = 1\n'
-    code += "connect(password='sec' 'ret9')\n"
+    code += "connect(password='sec' 'ret9')  # formerly pa\"ss\n"
     found = Verdict(LOG, WRONG, "wrong", "", f"{FILE}:5")
     text = Markup(page(tmp_path, [(answer(tmp_path, code=code), [found])])).text
     assert "5  x = 1\n" in text
-    assert [word for word in ("pa\\", "first", "second", "sec", "ret9") if word in text] == []
+    assert [
+        word for word in ("pa\\", 'pa"', "first", "second", "sec", "ret9") if word in text
+    ] == []
 
 
 def test_page_reads_no_file_but_the_answers_own(tmp_path):
@@ -103,8 +110,24 @@ def test_page_reads_no_file_but_the_answers_own(tmp_path):
 
 
 def test_spreadsheet_has_a_row_for_each_answer_and_runs_no_name(tmp_path):
-    names = ["=1+1", "+1", "-1", "@SUM(A1)", "\t=1", "\r=1", " =1", "＝1", 'x";=1', "Björn", "\udcff"]  # noqa: RUF001
-    verdicts = [Verdict(LOG, PASS), Verdict(RETRY, NEEDS)], [Verdict(LOG, WRONG), Verdict(RETRY, PASS)]
+    wide = "\uff1d1"  # a Japanese =
+    names = [
+        "=1+1",
+        "+1",
+        "-1",
+        "@SUM(A1)",
+        "\t=1",
+        "\r=1",
+        " =1",
+        wide,
+        'x";=1',
+        "Björn",
+        "\udcff",
+    ]
+    verdicts = (
+        [Verdict(LOG, PASS), Verdict(RETRY, NEEDS)],
+        [Verdict(LOG, WRONG), Verdict(RETRY, PASS)],
+    )
     pairs = [(Answer(tmp_path, name, frozenset()), verdicts[n % 2]) for n, name in enumerate(names)]
     write_csv(tmp_path / "marks.csv", pairs)
     raw = (tmp_path / "marks.csv").read_bytes()
@@ -148,12 +171,15 @@ def test_missing_jinja2_is_reported_before_anything_is_checked(tmp_path, monkeyp
 @pytest.mark.parametrize("option", ["--json", "--junitxml", "--csv", "--html"])
 def test_unwritable_file_is_reported_before_anything_is_checked(tmp_path, capsys, option):
     answer(tmp_path / "a")
-    good, bad = tmp_path / "good", tmp_path / "none" / "file"
-    good.write_text("of before")
-    files = ["--json", str(good), option, str(bad)]
+    old, new, bad = tmp_path / "old", tmp_path / "new", tmp_path / "none" / "file"
+    old.write_text("of before")
+    files = dict.fromkeys(["--json", "--junitxml", "--csv", "--html"], new)
+    files |= {"--csv" if option == "--json" else "--json": old, option: bad}
+    files = [str(word) for pair in files.items() for word in pair]
     assert main([f"{tmp_path}/a", "--only", "5", *files]) == 2
     assert capsys.readouterr() == ("", f"check.py: cannot write {bad}: No such file or directory\n")
-    assert good.read_text() == "of before"
+    assert old.read_text() == "of before"
+    assert not new.exists()
 
 
 @pytest.mark.nightly
@@ -167,7 +193,10 @@ def test_page_works_in_a_browser_by_mouse_and_keyboard_and_runs_no_script(tmp_pa
     slip = tmp_path / "slip.html"
     slip.write_text(text.replace("</main>", "</main>" + "".join(HOSTILE[:2])), errors="replace")
     opened, rows = "document.querySelectorAll('details[open]').length", len(pairs)
-    visible = "[...document.querySelectorAll('tbody {}')].filter(e => e.checkVisibility({{visibilityProperty: true}})).length"
+    visible = (
+        "[...document.querySelectorAll('tbody {}')]"
+        ".filter(e => e.checkVisibility({{visibilityProperty: true}})).length"
+    )
     with browser(tmp_path / "profile") as window:
         window.open(slip)
         assert window.run("document.querySelectorAll('main ~ script, main ~ img').length") == 2
@@ -186,6 +215,8 @@ def test_page_works_in_a_browser_by_mouse_and_keyboard_and_runs_no_script(tmp_pa
         outline = "getComputedStyle(document.activeElement).outlineStyle"
         assert window.run(outline) == "solid"
         assert window.run(visible.format("tr")) == rows
+        window.click("tr:nth-child(2) summary")  # closes the other
+        assert window.run(opened) == 1
         window.click("label:has(#show-PASS)")
         assert window.run(visible.format("tr")) == 1
         window.press(RIGHT)  # from PASS to WRONG
