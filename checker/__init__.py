@@ -12,6 +12,7 @@ databases.py      the private server; proxy.py counts the bytes it sends; users.
 evidence.py       what the parent observes while the child runs
 judge.py          the verdict; judge_*.py turn facts and evidence into results; rows.py compares
 report.py         the output: terminal, JSON, JUnit XML
+marks.py          the table of --csv; page.py and page.html make the page of --html
 
 child/            what runs in the child; an answer can read nothing else of the checker
   probe.py        redirects databases to ours, imports the answer's file

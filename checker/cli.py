@@ -5,6 +5,7 @@ import os
 import signal
 import sys
 import warnings
+from collections.abc import Callable
 from pathlib import Path
 
 from checker import report as reports
@@ -12,9 +13,18 @@ from checker.answers import find_answers
 from checker.checks import explain
 from checker.exercises import EXERCISES, chosen
 from checker.isolation import WARNING, isolation
+from checker.marks import write_csv
+from checker.page import why_no_page, write_page
 from checker.runner import SECONDS, Task, check, failures
 from checker.start import start
 from checker.watch import watch
+
+WRITERS = {
+    "json": reports.write_json,
+    "junitxml": reports.write_junit,
+    "csv": write_csv,
+    "html": write_page,
+}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -25,10 +35,10 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     if options.explain is not None:
         return _explain(options.explain)
-    if options.start:
-        print(start(options.start))
-        return 0
     try:
+        if options.start:
+            print(start(options.start))
+            return 0
         exercises = chosen(options.only)
         answers, single = find_answers(options.path)
         if options.path.is_file():
@@ -37,7 +47,8 @@ def main(arguments: list[str] | None = None) -> int:
                 raise ValueError(f"no exercise has the file {options.path}")
         elif single and not options.only:
             exercises = [e for e in exercises if e.topic in answers[0].topics]
-    except (FileNotFoundError, ValueError) as error:
+        files = _files_to_write(options)
+    except (OSError, ValueError) as error:
         print(f"check.py: {error}", file=sys.stderr)
         return 2
     if isolation() is None:
@@ -76,10 +87,8 @@ def main(arguments: list[str] | None = None) -> int:
             report.details(answer, found)
     if not single:
         report.summary(pairs)
-    if options.json:
-        reports.write_json(options.json, pairs)
-    if options.junitxml:
-        reports.write_junit(options.junitxml, pairs)
+    for path, write in files:
+        write(path, pairs)
     wrong = [v for _, found in pairs for v in failures(found)]
     return 1 if wrong else 0
 
@@ -117,6 +126,11 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results as JSON")
     parser.add_argument("--junitxml", type=Path, metavar="FILE", help="write them as JUnit XML")
+    parser.add_argument("--csv", type=Path, metavar="FILE", help="write a table of them as CSV")
+    parser.add_argument(
+        "--html", type=Path, metavar="FILE",
+        help="write one page that shows them with lines of the code; needs Jinja2",
+    )  # fmt: skip
     parser.add_argument(
         "--timeout", type=_seconds, default=SECONDS, metavar="SECONDS",
         help="time limit of one exercise (default: %(default)g)",
@@ -128,6 +142,26 @@ def _parser() -> argparse.ArgumentParser:
         help="how many exercises run at once (default: one per core)",
     )
     return parser
+
+
+def _files_to_write(options: argparse.Namespace) -> list[tuple[Path, Callable]]:
+    """The files that are asked for and the functions that write them, later.
+
+    Raises ValueError if a file cannot be written, since the checks may take minutes.
+    """
+    if options.html and (reason := why_no_page()):
+        raise ValueError(reason)
+    files = [(getattr(options, name), write) for name, write in WRITERS.items()]
+    files = [(path, write) for path, write in files if path]
+    for path, _ in files:
+        is_new = not path.exists()
+        try:
+            path.open("ab").close()
+            if is_new:
+                path.resolve().unlink()
+        except OSError as error:
+            raise ValueError(f"cannot write {path}: {error.strerror}") from error
+    return files
 
 
 def _seconds(text: str) -> float:

@@ -37,23 +37,23 @@ class Report:
         """Print one answer: each exercise with its problems, then each piece of advice once."""
         self.line(self.paint(answer.name, BOLD))
         for verdict in verdicts:
-            self._exercise(answer, verdict, _problems(verdict))
+            self._exercise(answer, verdict, problems(verdict))
         self._advice(verdicts)
         total = [f"  {_right(verdicts)} of {len(verdicts)} right", _not_judged(verdicts)]
         self.line(", ".join(filter(None, total)))
 
-    def _exercise(self, answer: Answer, verdict: Verdict, problems: list[tuple]) -> None:
+    def _exercise(self, answer: Answer, verdict: Verdict, told: list[tuple]) -> None:
         name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
         said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
         if verdict.is_to_do:
-            problems = []
+            told = []
             said += f" {verdict.said}"
         self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
         if note := answer.note(verdict.exercise):
-            self._indented(_sentence(note), DIM)
-        for text, place, hint in problems:
+            self._indented(sentence(note), DIM)
+        for text, place, hint in told:
             where = f"{place}: " if place else ""
-            self._indented(f"{where}{_sentence(text)}")
+            self._indented(f"{where}{sentence(text)}")
             if hint:
                 self._indented(f"Hint: {hint}", DIM)
 
@@ -62,7 +62,7 @@ class Report:
         if self.is_terminal:
             self.line("\x1b[2J\x1b[H")  # clear the screen
         for verdict in checked:
-            self._exercise(answer, verdict, _problems(verdict)[:1])
+            self._exercise(answer, verdict, problems(verdict)[:1])
             if passed := [result.check.name for result in verdict.counted if result.passed]:
                 self._indented(f"Passed: {', '.join(passed)}")
         marks = {PASS: "#", MISSING: "."}
@@ -87,7 +87,7 @@ class Report:
                 if result.said not in verdict.said:  # the verdict itself says it already
                     seen = found.setdefault(result.check.hint, {})
                     place = f"{verdict.exercise.number} ({result.place})"
-                    seen.setdefault(_sentence(result.said), []).append(place)
+                    seen.setdefault(sentence(result.said), []).append(place)
         if found:
             self.line("  Advice (does not change the result):")
         for hint, seen in found.items():
@@ -97,7 +97,7 @@ class Report:
 
     def _indented(self, text: str, colour: str | None = None) -> None:
         for part in textwrap.wrap(
-            _printable(text),
+            printable(text),
             WIDTH,
             initial_indent=" " * 5,
             subsequent_indent=" " * 7,
@@ -135,7 +135,7 @@ def _not_judged(verdicts: list[Verdict]) -> str:
     return f"{number} not judged" if number else ""
 
 
-def _sentence(text: str) -> str:
+def sentence(text: str) -> str:
     first = text.partition(" ")[0]
     begin = text[:1].upper() + text[1:] if first.isalpha() else text
     return begin if begin.endswith((".", "?", "!")) else begin + "."
@@ -145,7 +145,7 @@ def _colour(verdict: Verdict) -> str:
     return GREEN if verdict.verdict == PASS else YELLOW if verdict.verdict in NOT_JUDGED else RED
 
 
-def _problems(verdict: Verdict) -> list[tuple[str, str, str]]:
+def problems(verdict: Verdict) -> list[tuple[str, str, str]]:
     """Each problem, its place and a hint: of each failed check, or of the verdict itself."""
     if verdict.verdict == PASS:
         return []
@@ -217,9 +217,9 @@ def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) ->
                 suite, "testcase", classname=answer.name, name=name, time=f"{verdict.seconds:.2f}"
             )
             if kind:
-                message = _printable(f"{verdict.verdict} {verdict.score}: {verdict.said}")
+                message = printable(f"{verdict.verdict} {verdict.score}: {verdict.said}")
                 problem = ET.SubElement(case, kind, message=message)
-                problem.text = _printable("\n".join(
+                problem.text = printable("\n".join(
                     f"{r.check.name}: {r.said} ({r.place})\nhint: {r.hint}" for r in verdict.failed
                 ))  # fmt: skip
     ET.indent(suites)
@@ -232,6 +232,6 @@ def _junit_kind(verdict: Verdict) -> str | None:
     return None if verdict.verdict == PASS else "failure"
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
     """Replace control characters, which XML does not allow, by a question mark."""
     return "".join(c if c in "\n\t" or c.isprintable() else "?" for c in text)

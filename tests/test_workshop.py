@@ -94,7 +94,9 @@ def test_half_solved_exercise_says_what_is_still_to_do(started, capsys):
 @pytest.mark.parametrize("number", NUMBERS)
 def test_example_of_each_task_runs_on_the_model_script(number, embedded, tmp_path, monkeypatch):
     if number in ("1", "2", "3", "4"):
-        assert run_python(ROOT / "seed.py", cwd=tmp_path, settings=embedded.settings).returncode == 0
+        assert (
+            run_python(ROOT / "seed.py", cwd=tmp_path, settings=embedded.settings).returncode == 0
+        )
     assert main(["--start", str(tmp_path)]) == 0
     file = tasks.model(BY_NUMBER[number].file)
     module = seed if number == "seed" else seed.import_script(file.stem)
