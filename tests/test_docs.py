@@ -80,7 +80,7 @@ def test_commands_of_the_readme_run(shell):
     assert re.search("617 of(.*\n)+as expected\n$", shell((usage + graders).replace(" && ", "\n")))
     start, _watch, all_of_it, explain_9 = check.replace("FOLDER", "mine").splitlines()
     assert "16 files written to mine" in shell(start)
-    assert "0 of 13 right" in shell(f"{all_of_it} || true")
+    assert "0 of 13 right" in shell(f"({all_of_it}\n) || true")
     assert "9. query cache (4-cache_query.py)" in shell(explain_9)
     used = re.findall(r"--\w+", check + TEXTS["checking"])
     assert set(used) <= set(re.findall(r"--\w+", shell("python check.py --help")))
