@@ -17,10 +17,7 @@ CONNECT = NAMES["6"]["with_db_connection"]
 ARGUMENTS = re.compile(r"(?!connect\(|.*'conn').*\(\) (missing|got|takes)")
 CONFIGURES = re.compile(r"basicConfig|dictConfig|fileConfig|addHandler|setLevel")
 NO_RETURN = "What does {} return on each path? A path without `return` returns None."
-LOST = (
-    "A bare `raise` keeps the error, and `raise ... from error` keeps it as the cause. "
-    "After its `except` block, the name of the error is gone."
-)
+LOST = "A bare `raise` keeps the error, and `raise ... from error` keeps it as the cause."
 LEVEL = "Which level does your logger show, and at which level do you log?"
 WITH = "`with` on a connection commits or rolls back at its end. Does it close the connection?"
 STACKED = "Does your with_db_connection turn transactions off, or commit at its end?"
@@ -34,20 +31,19 @@ def judging(first: str, judge_calls: Callable[[Judge, int | None], None], *after
     """
 
     def judge_exercise(judge: Judge) -> bool:
-        name, judge.line = inside(judge)[0], wrapper(judge)[1]
-        if judge.crashed(first, "decorated", f"decorating with {name}"):
-            pass
-        elif kind := judge.text("decorated", "kind"):
+        name, judge.line = inside(judge)[0], judge.source.innermost(*inside(judge))[1]
+        seen, decorating = judge.seen("decorated"), f"decorating with {name}"
+        if kind := judge.text("decorated", "kind"):
             said = f"{name} turns a function into a value of type {kind}, which cannot be called"
             line = judge.source.line_of(*inside(judge))
             judge.check(first, False, said, line, NO_RETURN.format("your decorator"))
-        elif judge.seen("decorated"):
+        elif seen and not judge.crashed(first, "decorated", decorating):
             judge_calls(judge, judge.line)
             for step, error in FAULTS.items():
                 raises(judge, "raises", step, error)
         judge.judge_wraps(name)
         judge_demo(judge, *after)
-        return judge.seen("decorated")
+        return seen
 
     return judge_exercise
 
@@ -55,21 +51,18 @@ def judging(first: str, judge_calls: Callable[[Judge, int | None], None], *after
 def judge_log_queries(judge: Judge, line: int | None) -> None:
     for form in ("keyword", "positional"):
         query, shown, hidden = (judge.text(form, name) for name in ("query", "shown", "hidden"))
-        call, got = (
-            f"fetch_all_users({'query=' * (form == 'keyword')}{query!r})",
-            judge.fact(form, "got"),
-        )
+        call = f"fetch_all_users({'query=' * (form == 'keyword')}{query!r})"
+        got, given = judge.fact(form, "got"), judge.fact(form, "given")
         # The file may set up logging when it runs as a program.
         later = CONFIGURES.search(judge.source.text) and not judge.fact(form, "configured")
-        text = " ".join((shown + hidden * bool(later)).split()).casefold()
-        is_shown = query.casefold() in text
+        text = " ".join((shown + hidden * bool(later)).split())
+        is_shown = query.casefold() in text.casefold()
         # An error before the SQL is shown is a failure to log; after that, to return a result.
         if judge.crashed("result" if is_shown or got else "logged", form, call):
             continue
         below = query in hidden
         how = "logged its SQL below the level that is shown" * below or "did not show its SQL"
         judge.check("logged", is_shown, f"{call} {how}", line, LEVEL * below)
-        given = judge.fact(form, "given")
         returned(judge, "result", given == ["result of", query] and got == query, form, call, given)
         only_after = got and query in shown and query not in judge.text(form, "before")
         said = f"{call} showed its SQL only after the query ran"
@@ -77,7 +70,6 @@ def judge_log_queries(judge: Judge, line: int | None) -> None:
 
 
 def judge_with_db_connection(judge: Judge, line: int | None) -> None:
-    users = judge.evidence("imported", "users") or []
     for step, call, number, second in (
         ("keyword call", "get_user_by_id(user_id=3)", 3, 0),
         ("call", "get_user_by_id(2, second=7), one parameter more,", 2, 7),
@@ -94,7 +86,7 @@ def judge_with_db_connection(judge: Judge, line: int | None) -> None:
             if entered:
                 judge.check("connection", True)
             row, *rest = given if isinstance(given, list) and given else [None]
-            right = same_row(row, user_of(users, number)) and rest == [second]
+            right = same_row(row, user_of(judge, "imported", number)) and rest == [second]
             returned(judge, "result", right, step, call, given)
         _closed(judge, "closed", step, f"after {call}", line)
     for step, error in FAULTS.items():
@@ -105,45 +97,35 @@ def _closed(judge: Judge, check: str, step: str, when: str, line: int | None) ->
     """Check that the connection was closed, if the function got one and nothing worse is known."""
     if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
         is_open = judge.fact(f"after {step}", "usable") or unclosed(judge.fact(step, "sqlite"))
-        hint = WITH if judge.source.line_with(r"with\s+(sqlite3\.connect\(|conn\w*:)") else ""
+        hint = WITH * bool(judge.source.line_with(r"with\s+(sqlite3\.connect\(|conn\w*:)"))
         line = judge.source.line_of_call("connect", inside=CONNECT) or line
-        judge.check(
-            check, not is_open, f"{when}, your code never closes the connection", line, hint
-        )
+        said = f"{when}, your code never closes the connection"
+        judge.check(check, not is_open, said, line, hint)
 
 
 def judge_transactional(judge: Judge, line: int | None) -> None:
     line_of_call, place = judge.source.line_of_call, inside(judge)
-    for number, (step, how) in enumerate(
-        (("success", ""), ("no result", ", which returns None,")), 1
-    ):
-        call, given = (
-            f"update_user_email(conn, {number}, 'committed'){how}",
-            judge.fact(step, "given"),
-        )
+    for number, step in enumerate(("success", "no result"), 1):
+        how, given = ", which returns None," * (number == 2), judge.fact(step, "given")
+        call = f"update_user_email(conn, {number}, 'committed'){how}"
         if not judge.crashed("commits", step, call):
-            stored = stored_email(judge, step, number) == "committed"
+            stored = user_of(judge, step, number)[2:3] == ["committed"]
             said = f"after {call} the database does not hold the new email"
             judge.check("commits", stored, said, line_of_call("commit", inside=place) or line)
             returned(judge, "result", how or given == ["result of", 1], step, call, given)
-    for number, step in enumerate((*FAULTS, "stacked"), 4):
+    for number, step in enumerate((*FAULTS, "stacked"), 3):
         where, hint = line_of_call("rollback", inside=place), ""
         what = f"the function ran an UPDATE and raised {FAULTS.get(step, FAULTS['failing'])}, "
         if step == "stacked":  # under the answer's own decorator
             where, hint = line_of_call("connect", inside=CONNECT), STACKED
             what = f"with your own with_db_connection, {what}"
-        kept = stored_email(judge, step, number) == "rolled back"
+        kept = user_of(judge, step, number)[2:3] == ["rolled back"]
         failed = kept or judge.fact(f"after {step}", "in transaction")
-        what += "and the change is stored" if kept else "and its transaction is still open"
-        mistake = f"{what.rpartition(', ')[0]}, and the wrapper"
-        if judge.number(step, "calls") and not (
-            failed and mistaken(judge, "rolls back", step, mistake)
-        ):
-            judge.check("rolls back", not failed, what, where or line, hint)
-
-
-def stored_email(judge: Judge, mark: str, number: int) -> str | None:
-    return next(iter(user_of(judge.evidence(mark, "users") or [], number)[2:3]), None)
+        said = f"{what}and {'the change is stored' if kept else 'its transaction is still open'}"
+        if not judge.number(step, "calls"):
+            continue
+        if not (failed and mistaken(judge, "rolls back", step, f"{what}and the wrapper")):
+            judge.check("rolls back", not failed, said, where or line, hint)
 
 
 # ---------------------------------------------------- shared by exercises 5 to 9
@@ -155,14 +137,9 @@ def inside(judge: Judge) -> tuple[str, ...]:
     return names
 
 
-def wrapper(judge: Judge) -> tuple[str, int | None]:
-    """The name of the function that the decorator returns, and its line."""
-    return judge.source.innermost(*inside(judge))
-
-
 def returned(judge: Judge, check: str, right: bool, step: str, call: str, given) -> None:
     """Check what a call returned; None has a sentence and a hint of its own."""
-    name, line = wrapper(judge)
+    name, line = judge.source.innermost(*inside(judge))
     said, hint = f"{call} returned {short(given)}", ""
     if given is None:
         said, hint = f"{said}{_printed(judge, step)}", NO_RETURN.format(name)
@@ -218,11 +195,10 @@ def judge_demo(judge: Judge, *after: str) -> None:
         return
     users = judge.evidence("before demo", "users") or []
     if number == "7":
-        email = stored_email(judge, "demo", options["user_id"])
+        [email] = user_of(judge, "demo", options["user_id"])[2:3] or [None]
         difference = f"the stored email is {short(email)}" * (email != options["new_email"])
     elif number == "6":
-        in_list = isinstance(given, list) and given and isinstance(given[0], list | dict)
-        rows = given if in_list else [given]
+        rows = given if isinstance(given, list) and list in map(type, given) else [given]
         difference = compare_rows(rows, [u for u in users if u[0] == options["user_id"]])
     else:
         difference = compare_rows(given, users, "users")
@@ -236,8 +212,8 @@ def judge_demo(judge: Judge, *after: str) -> None:
         judge.judge_closed("closed", "demo", call)
 
 
-def user_of(users: list, number: int) -> list:
-    return next((row for row in users if row[0] == number), [])
+def user_of(judge: Judge, mark: str, number: int) -> list:
+    return next((row for row in judge.evidence(mark, "users") or [] if row[0] == number), [])
 
 
 JUDGE = {

@@ -51,8 +51,7 @@ def judge_retry(judge: Judge, line: int | None) -> None:
     if not judge.endless:
         raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
     tried = judge.number("permanent", "calls")
-    said = f"`no such table` led to {tried} attempts"
-    judge.check("retries everything", tried <= 1, said, line)
+    judge.check("retries everything", tried <= 1, f"`no such table` led to {tried} attempts", line)
 
 
 def _waits(judge: Judge, steps: tuple, line: int | None) -> None:
@@ -103,8 +102,8 @@ def _hit(judge: Judge, expected: list, line: int | None) -> None:
         what = f"{which} call {call}"
         if judge.crashed("hit", step, what):
             return
-        right = not compare_rows(judge.fact(step), expected)
-        returned(judge, "hit", right, step, what, judge.fact(step))
+        given = judge.fact(step)
+        returned(judge, "hit", not compare_rows(given, expected), step, what, given)
     in_key = sum(calls) == 2 and judge.fact("same connection", "calls") == 0
     said = f"the function ran {count(sum(calls), 'time')} for two equal calls"
     judge.check("hit", calls == (1, 0), said, line, CONNECTION_IN_KEY if in_key else "")

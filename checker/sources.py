@@ -26,10 +26,8 @@ class Source:
             self.tree, self.error = ast.Module([], []), error
 
     def is_empty(self) -> bool:
-        texts = (
-            isinstance(n, ast.Expr) and isinstance(n.value, ast.Constant) for n in self.tree.body
-        )
-        return self.error is None and all(texts)
+        values = (n.value if isinstance(n, ast.Expr) else n for n in self.tree.body)
+        return self.error is None and all(isinstance(v, ast.Constant) for v in values)
 
     def syntax_hint(self) -> str:
         line = getattr(self.error, "lineno", 0) or 0

@@ -295,7 +295,7 @@ CASES = {
         "after update_user_email(conn, 2, 'committed'), which returns None, the database does not hold the new email"),
     "transaction: the example changes the email": Case(
         "7", transact(RIGHT) + WITH_TRANSACTIONS.replace("(new_email,", "(new_email.lower(),"), WRONG, "demo rows",
-        "update_user_email(user_id=3, new_email='New_Email@Checker.example'): the stored email is 'new_email@checker.example'"),
+        "update_user_email(user_id=9, new_email='New_Email@Checker.example'): the stored email is 'new_email@checker.example'"),
     "transaction: rolls back for sqlite3.Error only": Case(
         "7", transact("try:\n    result = func(conn, *args, **kwargs)\n    conn.commit()\n    return result\nexcept sqlite3.Error:\n    conn.rollback()  # here\n    raise"),
         WRONG, "rolls back", "ran an UPDATE and raised LookupError: raised inside, and its transaction is still open"),
