@@ -11,6 +11,7 @@ DIGIT_HINT = (
     "A module whose name begins with a digit or contains a hyphen cannot be imported by `import`. "
     "Which function of importlib takes the name as text?"
 )
+KINDS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", re.IGNORECASE)
 
 
@@ -25,8 +26,8 @@ class Source:
             self.tree, self.error = ast.Module([], []), error
 
     def is_empty(self) -> bool:
-        body = [node for node in self.tree.body if not _is_docstring(node)]
-        return self.error is None and not body
+        values = (n.value if isinstance(n, ast.Expr) else n for n in self.tree.body)
+        return self.error is None and all(isinstance(v, ast.Constant) for v in values)
 
     def syntax_hint(self) -> str:
         line = getattr(self.error, "lineno", 0) or 0
@@ -44,7 +45,7 @@ class Source:
             return set(re.findall(r"(?m)^(?:async\s+)?(?:def|class)\s+(\w+)", self.text))
         found, nodes = set(), list(self.tree.body)
         for node in nodes:
-            if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+            if isinstance(node, KINDS):
                 found.add(node.name)
                 continue
             if imported and isinstance(node, ast.ImportFrom):
@@ -63,33 +64,26 @@ class Source:
 
     def line_of(self, *names: str) -> int | None:
         """The line that defines the first of these functions or classes; names may be patterns."""
-        for name in names:
-            for node in ast.walk(self.tree):
-                kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-                if isinstance(node, kinds) and re.fullmatch(name, node.name):
-                    return node.lineno
-        return None
+        return next((node.lineno for node in self._definitions(*names)), None)
 
     def innermost(self, *names: str) -> tuple[str, int | None]:
         """Name and line of the innermost function, or __call__, of the first of these definitions."""
-        names = [name for name in names if self.line_of(name)][:1]
-        found = [n for n in self._nodes(*names) if names and isinstance(n, ast.FunctionDef)]
+        tops = self._definitions(*names)[:1]
+        found = [n for top in tops for n in ast.walk(top) if isinstance(n, ast.FunctionDef)]
         usual = [n for n in found if n.name in ("wrapper", "inner", "wrapped", "__call__")]
         return next(((n.name, n.lineno) for n in reversed(usual or found)), ("the wrapper", None))
 
     def decorators_of(self, name: str) -> list[str]:
-        found = [n for n in self._nodes(name) if getattr(n, "name", "") == name]
-        texts = [ast.unparse(one) for node in found for one in node.decorator_list]
-        return [text.partition("(")[0] for text in texts]
+        found = [one for node in self._definitions(name) for one in node.decorator_list]
+        return [ast.unparse(one).partition("(")[0] for one in found]
 
     def line_of_call(self, *names: str, inside: tuple[str, ...] = ()) -> int | None:
         """The line of the first call of a method or function; names may be patterns."""
         for node in self._nodes(*inside):
-            if isinstance(node, ast.Call):
-                function = node.func
-                name = getattr(function, "attr", getattr(function, "id", None))
-                if name and any(re.fullmatch(one, name) for one in names):
-                    return node.lineno
+            function = getattr(node, "func", None)
+            name = getattr(function, "attr", getattr(function, "id", ""))
+            if any(re.fullmatch(one, name) for one in names):
+                return node.lineno
         return None
 
     def line_of_swallow(self, *inside: str) -> int | None:
@@ -118,15 +112,14 @@ class Source:
         found = re.search(pattern, self.text, re.IGNORECASE)
         return self.text.count("\n", 0, found.start()) + 1 if found else None
 
+    def _definitions(self, *names: str) -> list[ast.AST]:
+        """The functions and classes of these names, which may be patterns, in the names' order."""
+        nodes = [node for node in ast.walk(self.tree) if isinstance(node, KINDS)]
+        return [node for name in names for node in nodes if re.fullmatch(name, node.name)]
+
     def _nodes(self, *inside: str) -> Iterator[ast.AST]:
         """The nodes in the functions or classes of these names, which may be patterns; else all."""
-        kinds = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
-        named = [
-            node
-            for node in ast.walk(self.tree)
-            if isinstance(node, kinds) and any(re.fullmatch(name, node.name) for name in inside)
-        ]
-        for top in named or [self.tree]:
+        for top in self._definitions(*inside) or [self.tree]:
             yield from ast.walk(top)
 
 
@@ -139,35 +132,31 @@ def read_source(path: Path) -> str:
 
 
 def secrets_in(text: str) -> Iterator[str]:
+    """The texts that the code gives to names such as `password`."""
     try:
         tree = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError):
-        for match in re.finditer(r"(\w+)['\"]?\s*[:=]\s*['\"]([^'\"\n]+)['\"]", text):
-            if SECRET_NAME.search(match[1]):
-                yield match[2]
+        found = re.findall(r"(\w+)['\"]?\s*[:=]\s*['\"]([^'\"\n]+)['\"]", text)
+        yield from (value for name, value in found if SECRET_NAME.search(name))
         return
     for node in ast.walk(tree):
-        pairs = []
-        if isinstance(node, ast.keyword) and node.arg:
-            pairs = [(node.arg, node.value)]
-        elif isinstance(node, ast.Assign):
-            pairs = [(ast.unparse(target), node.value) for target in node.targets]
-        elif isinstance(node, ast.Dict):
-            pairs = [(k.value, v) for k, v in zip(node.keys, node.values, strict=True)
-                     if isinstance(k, ast.Constant) and isinstance(k.value, str)]  # fmt: skip
-        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
-            # os.getenv("DB_PASSWORD", "a default")
-            pairs = [(str(node.args[0].value), value) for value in node.args[1:2]]
-        for name, value in pairs:
-            if SECRET_NAME.search(name):
-                alternatives = value.values if isinstance(value, ast.BoolOp) else [value]
-                for constant in alternatives:
-                    if isinstance(constant, ast.Constant) and isinstance(constant.value, str):
-                        yield constant.value
-
-
-def _is_docstring(node: ast.stmt) -> bool:
-    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        match node:
+            case ast.keyword(arg=str()):
+                pairs = [(node.arg, node.value)]
+            case ast.Assign():
+                pairs = [(ast.unparse(target), node.value) for target in node.targets]
+            case ast.Dict():
+                pairs = [
+                    (ast.unparse(k or v), v) for k, v in zip(node.keys, node.values, strict=True)
+                ]
+            case ast.Call(args=[ast.Constant() as name, value, *_]):  # os.getenv("NAME", "default")
+                pairs = [(str(name.value), value)]
+            case _:
+                pairs = []
+        for value in (value for name, value in pairs if SECRET_NAME.search(name)):
+            for one in value.values if isinstance(value, ast.BoolOp) else [value]:
+                if isinstance(one, ast.Constant) and isinstance(one.value, str):
+                    yield one.value
 
 
 def _is_to_do(node: ast.stmt) -> bool:

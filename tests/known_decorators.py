@@ -72,6 +72,20 @@ def keep(key: str, call: str = "func(conn, *args, **kwargs)") -> str:
 
 
 QUERY = "query = kwargs.get('query') or args[0]\nprint(query)\n"
+CACHED = """
+
+@cache_query
+def fetch_cached(conn, query):
+    return conn.execute(query).fetchall()
+
+
+def fetch_users_with_cache(query):
+    conn = sqlite3.connect("users.db")
+    try:
+        return fetch_cached(conn, query=query)
+    finally:
+        conn.close()
+"""
 LOOP = """for attempt in range({}):
     try:
         return func(*args, **kwargs)
@@ -85,6 +99,35 @@ KEY = "kwargs.get('query') or args[0]"
 def loop(*, times="retries", wait="delay", end="", handler="") -> str:
     keep_error = f"{handler} as error:\n        last = error\n"
     return LOOP.format(times, keep_error, "", times, wait, "") + f"\n{end or 'raise last'}"
+
+
+RIGHT = "try:\n    result = func(conn, *args, **kwargs)\n    conn.commit()\n    return result\nexcept Exception:\n    conn.rollback()\n    raise"
+OPENS = """
+
+def with_db_connection(func):
+    @functools.wraps(func)
+    def opened(*args, **kwargs):
+        conn = sqlite3.connect("users.db", isolation_level=None)  # here
+        try:
+            return func(conn, *args, **kwargs)
+        finally:
+            conn.close()
+
+    return opened
+
+
+@with_db_connection
+@transactional
+def update_user_email(conn, user_id, new_email):
+    conn.execute("UPDATE users SET email = ? WHERE id = ?", (new_email, user_id))
+"""
+WITH_TRANSACTIONS = OPENS.replace(", isolation_level=None)  # here", ")")
+
+
+def constraint(body: str) -> str:
+    """A wrapper's body that hides sqlite3.IntegrityError alone."""
+    body = body.replace("\n", "\n    ")
+    return f"try:\n    {body}\nexcept sqlite3.IntegrityError as e:  # here\n    print('Constraint:', e)"
 
 
 LOG_CLASS = f"""import functools
@@ -164,6 +207,7 @@ CASES = {
     "log: swallows LookupError": Case(
         "5", log(QUERY + "try:\n    return func(*args, **kwargs)\nexcept LookupError:  # here\n    return []"),
         WRONG, "raises", "raised LookupError: raised inside, but the caller got no error"),
+    "log: swallows IntegrityError": Case("5", log(QUERY + constraint("return func(*args, **kwargs)")), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
     "log: return in finally": Case(
         "5", log(QUERY + "rows = []\ntry:\n    rows = func(*args, **kwargs)\nfinally:\n    return rows  # here"),
         WRONG, "raises", "but the caller got no error"),
@@ -209,6 +253,7 @@ CASES = {
     "connection: swallows sqlite3.Error": Case(
         "6", connect("try:\n    return func(conn, *args, **kwargs)\nexcept sqlite3.Error as e:  # here\n    print(e)\nfinally:\n    conn.close()"),
         WRONG, "raises", "the caller got no error; it printed: no such column: nothing"),
+    "connection: swallows IntegrityError": Case("6", connect(constraint("return func(conn, *args, **kwargs)") + "\nfinally:\n    conn.close()"), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
     "connection: swallows all others": Case(
         "6", connect("try:\n    return func(conn, *args, **kwargs)\nexcept sqlite3.Error:\n    raise\nexcept Exception:  # here\n    pass\nfinally:\n    conn.close()"),
         WRONG, "raises", "LookupError: raised inside, but the caller got no error"),
@@ -242,6 +287,15 @@ CASES = {
     "transaction: swallows sqlite3.Error": Case(
         "7", transact("try:\n    with conn:\n        return func(conn, *args, **kwargs)\nexcept sqlite3.Error as e:  # here\n    print(f'Transaction failed: {e}')"),
         WRONG, "raises", "but the caller got no error; it printed: Transaction failed: no such column"),
+    "transaction: swallows IntegrityError": Case("7", transact(constraint(RIGHT)), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
+    "transaction: own connection": Case("7", transact(RIGHT) + WITH_TRANSACTIONS),
+    "transaction: own connection without transactions": Case("7", transact(RIGHT) + OPENS, WRONG, "rolls back", "with your own with_db_connection, the function ran an UPDATE and raised LookupError: raised inside, and the change is stored Does your"),
+    "transaction: commits a true result only": Case(
+        "7", transact(RIGHT.replace("conn.commit()", "if result:\n        conn.commit()  # here")) + WITH_TRANSACTIONS, WRONG, "commits",
+        "after update_user_email(conn, 2, 'committed'), which returns None, the database does not hold the new email"),
+    "transaction: the example changes the email": Case(
+        "7", transact(RIGHT) + WITH_TRANSACTIONS.replace("(new_email,", "(new_email.lower(),"), WRONG, "demo rows",
+        "update_user_email(user_id=9, new_email='New_Email@Checker.example'): the stored email is 'new_email@checker.example'"),
     "transaction: rolls back for sqlite3.Error only": Case(
         "7", transact("try:\n    result = func(conn, *args, **kwargs)\n    conn.commit()\n    return result\nexcept sqlite3.Error:\n    conn.rollback()  # here\n    raise"),
         WRONG, "rolls back", "ran an UPDATE and raised LookupError: raised inside, and its transaction is still open"),
@@ -259,6 +313,10 @@ CASES = {
     "retry: sleeps a second at a time": Case("8", retry(loop().replace("time.sleep(delay)", "[time.sleep(1) for _ in range(delay)]"))),
     "retry: keeps the cause": Case("8", retry(loop(end="raise Exception('failed') from last"))),
     "retry: range(3)": Case("8", retry(loop(times="3")), WRONG, "attempts", "with retries=4 it made 1 call if none fails, 3 if two fail, 3 if all fail The decorator has retries=4"),
+    "retry: one attempt too few": Case(
+        "8", retry("for attempt in range(1, retries):\n    try:\n        return func(*args, **kwargs)\n    except Exception:\n"
+                   "        if attempt == retries - 1:\n            raise\n        time.sleep(delay)"), WRONG, "retries,attempts",
+        "with retries=3, fetch_users_with_retry(conn, 'one', second='two'), which fails twice"),
     "retry: shadowed names": Case("8", retry("retries = 3\n" + loop()), WRONG, "attempts", "3 if all fail"),
     "retry: sleep(2)": Case("8", retry(loop(wait="2").replace("time.sleep(2)", "time.sleep(2)  # here")), WRONG, "waits", "with delay=3 it waited 2, 2 seconds between 3 calls"),
     "retry: less than delay": Case("8", retry(loop(wait="delay / 2 ** attempt")), WRONG, "waits", "it waited 3, 1.5 seconds"),
@@ -295,7 +353,12 @@ CASES = {
     "cache: key joins the parameters": Case("9", cache(keep(f"({KEY}) + ''.join(map(str, kwargs.get('params', ())))")), WRONG, "parameters in key", "('a', 'bc')"),
     "cache: positional queries share a key": Case("9", cache(keep("str(kwargs)")), WRONG, "positional", "WHERE id = 4`, passed by position, got a wrong result"),
     "cache: swallows sqlite3.Error": Case("9", cache("try:\n    " + keep(ALL_ARGUMENTS).replace("\n", "\n    ") + "\nexcept sqlite3.Error as error:  # here\n    print(error)"), WRONG, "raises",
-                                          "the caller got no error; it printed: no such table: nowhere"),
+                                          "the caller got no error; it printed: no such column: nothing"),
+    "cache: swallows IntegrityError": Case("9", cache(constraint(keep(ALL_ARGUMENTS))), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
+    "cache: key forgets the parameters' order": Case("9", cache(keep(f"({KEY}, frozenset(kwargs.get('params', ())))")), WRONG, "parameters in key", "with ('c', 'ab') got a wrong result"),
+    "cache: key is cut off at WHERE": Case("9", cache(keep(f"(({KEY}).split('WHERE')[0], str(kwargs.get('params')))")), WRONG, "query in key,positional", "`SELECT id, email FROM users WHERE age > 30` got a wrong result"),
+    "cache: key begins at WHERE": Case("9", cache(keep(f"(({KEY}).partition('WHERE')[2], str(kwargs.get('params')))")), WRONG, "query in key", "`SELECT id, email FROM users WHERE age > 30` got a wrong result"),
+    "cache: key without the query": Case("9", cache(keep("func.__name__")) + CACHED, WRONG, "query in key", "`SELECT id, email FROM users WHERE age > 40` got a wrong result"),
     "cache: swallows LookupError": Case("9", cache("try:\n    " + keep(ALL_ARGUMENTS).replace("\n", "\n    ") + "\nexcept LookupError:  # here\n    return []"), WRONG, "raises",
                                         "LookupError: raised inside, but the caller got no error"),
     "cache: returns nothing the first time": Case(
