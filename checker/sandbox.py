@@ -351,7 +351,7 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
 SHAPES = {
     "sqlite": list, "events": list, "sleeps": list, "found": list, "done": list, "error": dict,
     "printed": str, "shown": str, "hidden": str, "before": str, "query": str, "table said": str,
-    "printed so far": str, "kind": str, "wanted": str, "name": str, "results": list,
+    "kind": str, "wanted": str, "name": str, "results": list,
     "calls": int, "kept": int, "read": int, "most": int,
 }  # fmt: skip
 ERROR_SHAPES = {"type": str, "bases": list, "message": str}
