@@ -87,10 +87,10 @@ def judge_pages(judge: Judge) -> bool:
 def _is_in_order(rows: list, users: list) -> bool:
     """Whether the rows are in the table's order, or sorted by any one column."""
     places = [next((n for n, user in enumerate(users) if same_row(row, user)), -1) for row in rows]
-    by_column = ([users[place][column] for place in places] for column in range(4))
-    return any(
-        order in (sorted(order), sorted(order, reverse=True)) for order in (places, *by_column)
-    )
+    # As the server sorts: upper and lower case are the same.
+    folded = [[str(value).lower() for value in user[:3]] + user[3:] for user in users]
+    orders = (places, *([folded[place][column] for place in places] for column in range(4)))
+    return any(order in (sorted(order), sorted(order, reverse=True)) for order in orders)
 
 
 def judge_ages(judge: Judge) -> bool:
@@ -153,25 +153,23 @@ def _chunks(judge: Judge, plural: str, sizes: tuple, name: str) -> None:
             continue
         if judge.crashed("rows", step, what):
             return
-        chunks = judge.fact(step)
-        hint, is_list = _hint(chunks), isinstance(chunks, list)
-        first = chunks[0] if is_list and chunks else chunks
+        chunks, rows = judge.fact(step), judge.items(step)
+        more = (step, name, what, _hint(chunks))
+        first = rows[0] if rows else chunks
         is_row = any(same_row(first, user) for user in users[:1])
-        if not is_list or is_row or not all(isinstance(chunk, list) for chunk in chunks):
+        if is_row or not all(isinstance(chunk, list) for chunk in (chunks, *rows)):
             said = f"expected {plural} as lists of rows, got {short(first)}"
-            compared(judge, "sizes", said, step, name, what, hint)
-            if is_list:
-                compared(
-                    judge, "rows", compare_rows(chunks, users, "users"), step, name, what, hint
-                )
+            compared(judge, "sizes", said, *more)
+            if rows:
+                compared(judge, "rows", compare_rows(rows, users, "users"), *more)
             return
         rows = [row for chunk in chunks for row in chunk]
-        compared(judge, "rows", compare_rows(rows, users, "users"), step, name, what, hint)
+        compared(judge, "rows", compare_rows(rows, users, "users"), *more)
         *full, last = map(len, chunks or [[]])
         if rows or full:
             right = set(full) <= {size} and 0 < last <= size
-            said = f"the last sizes were {', '.join(map(str, [*full, last][-3:]))}"
-            compared(judge, "sizes", "" if right else said, step, name, what, hint)
+            said = "" if right else f"the last sizes were {', '.join(map(str, [*full, last][-3:]))}"
+            compared(judge, "sizes", said, *more)
         _closed(judge, step, f"reading {plural} of {size} to the end", name)
 
 

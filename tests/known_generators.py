@@ -218,6 +218,7 @@ CASES = [
     _case("generator hides", "2", HIDDEN_CONNECT, WRONG, ("errors",),
           "with a server that refuses connections, stream_users_in_batches() raised no error; it printed: Error: 200", line=9),
     _case("more parameters", "2", {"(batch_size):\n    conn": "(batch_size=10, limit=None, c=None):\n    conn"}, PASS),
+    _case("sorted by email", "3", {"ORDER BY user_id": "ORDER BY email"}, PASS),
     _case("page hides", "3", HIDES_IN_PAGE, WRONG, ("errors",),
           "with the table dropped, lazy_paginate() raised no error; it printed: 1146", line=12),
     _case("divides by zero", "4", {" if count else 0": ""} | HIDES_IN_AGES, WRONG, ("empty", "errors"),
