@@ -18,5 +18,5 @@ child/            what runs in the child; an answer can read nothing else of the
   probe.py        redirects databases to ours, imports the answer's file
   observe.py      its steps; observe_*.py call the answer's functions without knowing expected values
   wanted.py       the names that each exercise asks for; the parent uses them, too
-  watch_sqlite.py, redirect_mysql.py, standin_mysql.py    the databases that the answer uses
+  watch_sqlite.py, redirect_mysql.py    the databases that the answer uses
 """

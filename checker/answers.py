@@ -116,7 +116,7 @@ class Answer:
         return text
 
     def drivers(self) -> list[str]:
-        """The MySQL drivers that the code mentions; stand-ins for the others use mysql.connector."""
+        """The MySQL drivers that the code mentions."""
         text = "\n".join(self.sources.values())
         named = [name for name in ("pymysql", "MySQLdb") if name.lower() in text.lower()]
         return ["mysql.connector", *named] if named or "mysql" in text.lower() else []

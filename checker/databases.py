@@ -81,22 +81,18 @@ class Database:
         if tables:
             self.run(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
             self.run(f"CREATE TABLE {DATABASE}.user_data {TABLE}")
-            self.add(small_users())
+            self._add("user_data (user_id, name, email, age)", small_users())
             self.run(
                 f"CREATE TABLE {DATABASE}.users (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255),"
                 " email VARCHAR(255), age INT) CHARACTER SET utf8mb4"
             )
-            columns = "(name, email, age) VALUES (%s, %s, %s)"
-            with contextlib.closing(self.admin.cursor()) as cursor:
-                cursor.executemany(f"INSERT INTO {DATABASE}.users {columns}", plain_users())
+            self._add("users (name, email, age)", plain_users())
         self.run("SET GLOBAL general_log = ON")
 
-    def add(self, rows: list[tuple]) -> None:
+    def _add(self, table: str, rows: list[tuple]) -> None:
+        places = ", ".join(["%s"] * len(rows[0]))
         with contextlib.closing(self.admin.cursor()) as cursor:
-            cursor.executemany(
-                f"INSERT INTO {DATABASE}.user_data (user_id, name, email, age) VALUES (%s, %s, %s, %s)",
-                rows,
-            )
+            cursor.executemany(f"INSERT INTO {DATABASE}.{table} VALUES ({places})", rows)
 
     def prepare(self, name: str) -> None:
         """Make user_data available in the database that the answer uses, whatever its name.
@@ -153,7 +149,7 @@ class Database:
         for name in self.databases_with_users()[:1]:
             sql = f"SELECT user_id, name, email, age FROM `{name}`.user_data ORDER BY 1 LIMIT 2000"
             with contextlib.suppress(self.error, ValueError):  # it has other columns or types
-                return [[*map(_text, row[:3]), float(row[3] or 0)] for row in self.run(sql)]
+                return [[*map(_text, row[:3]), _number(row[3])] for row in self.run(sql)]
         return []
 
     def stored(self) -> int:
@@ -195,6 +191,11 @@ class Database:
             (f"%{CLIENT}%",),
         )
         return [_text(text)[:500] for (text,) in found]
+
+
+def _number(value) -> int | float:
+    number = float(value or 0)
+    return int(number) if number.is_integer() else number
 
 
 def _text(value) -> str:

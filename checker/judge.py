@@ -17,7 +17,9 @@ TIMEOUT, EXITED, NEEDS, SKIPPED = "TIMEOUT", "EXITED", "NEEDS-DEPENDENCY", "SKIP
 CHECKER = "CHECKER"
 NOT_REACHED = "the answer did not get as far as this check"
 VERDICTS = (PASS, WRONG, CRASH, SYNTAX, MISSING, TIMEOUT, EXITED, NEEDS, SKIPPED, CHECKER)
-TELLING = re.compile(r"error|exception|fail|denied|warn|could not|cannot", re.IGNORECASE)
+TELLING = re.compile(
+    r"error|exception|fail|denied|warn|could not|cannot|\d{4} \(\w{5}\)", re.IGNORECASE
+)  # the last is how mysql-connector shows an error: 1264 (22003)
 NOT_JUDGED = (NEEDS, SKIPPED, CHECKER)
 QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 

@@ -3,6 +3,7 @@
 import re
 
 from checker.checks import CLOSED
+from checker.child.wanted import NAMES
 from checker.judge import SWALLOW_HINT, TELLING, Judge, describe, hint_for
 from checker.rows import compare_rows, count, same_row, short
 
@@ -30,57 +31,55 @@ PRECISION = "The task shows two decimals. What do f'{value:.2f}' and round(value
 
 
 def judge_stream(judge: Judge) -> bool:
-    (name,) = _names(judge, "stream_users")
-    if judge.seen("rows") and not judge.crashed("rows", "rows", f"{name}()"):
-        found = judge.fact("rows")
-        _compared(judge, "rows", compare_rows(found, _users(judge), "users"), "rows", name, found)
+    (name,) = _names(judge)
+    if _ended(judge, "rows", "rows", f"{name}()"):
+        said = compare_rows(judge.fact("rows"), _users(judge), "users")
+        compared(judge, "rows", said, "rows", name, hint=_hint(judge.fact("rows")))
     _closed(judge, "rows", "reading to the end", name)
-    _server(judge, "rows", {"generator": (f"{name}()", name)})
+    _server(judge, "rows", name)
     return judge.seen("rows")
 
 
 def judge_batches(judge: Judge) -> bool:
-    name, processing = _names(judge, "stream_users_in_batches", "batch_processing")
+    name, processing = _names(judge)
     what = f"{processing}()"
     _chunks(judge, "batches", (10, 19, 1), name)
-    if not judge.seen("processing"):
-        judge.absent("filter", "there is no function batch_processing")
-    elif not judge.crashed("filter", "processing", what):
+    if _ended(judge, "filter", "processing", what, "batch_processing"):
         young, missing = _filtered(judge)
         if young or not judge.failed("rows"):  # missing rows are missing here, too
-            said = f"{what}: {young or missing}" if young or missing else ""
-            _compared(judge, "filter", said, "processing", processing)
+            compared(judge, "filter", young or missing, "processing", processing, what)
         printed = "checker.example" in judge.text("processing", "printed")
         said = f"{what} returns or yields the users, but prints none"
         judge.check("prints", printed or bool(missing), said, judge.source.line_of(processing))
     _closed(judge, "processing", what, name)
-    _server(judge, "rows", {"generator": (f"{name}()", name), "caller": (what, processing)})
+    _server(judge, "rows", name, processing)
     _offset(judge)
     return judge.seen("batches of 10") or judge.seen("processing")
 
 
 def judge_pages(judge: Judge) -> bool:
-    name, single = _names(judge, "lazy_paginate", "paginate_users")
+    name, single = _names(judge)
     users, what = _users(judge), f"{single}(10, 20)"
     _chunks(judge, "pages", (10, 19), name)
-    pages = judge.fact("pages of 10")
-    if isinstance(pages, list) and not judge.failed("rows"):
-        rows = [row for page in pages if isinstance(page, list) for row in page]
+    if judge.seen("pages of 10") and not judge.failed("rows"):
+        rows = [
+            row for page in judge.items("pages of 10") if isinstance(page, list) for row in page
+        ]
         said = "the rows are neither in the table's order nor sorted by one column"
         judge.check("order", _is_in_order(rows, users), said, judge.source.line_of(name))
-    if not judge.seen("single page"):
-        judge.absent("single page", "there is no function paginate_users")
-    elif not judge.crashed("single page", "single page", what):
+    if _ended(judge, "single page", "single page", what, "paginate_users"):
         page, beyond = judge.fact("single page"), judge.fact("single page", "beyond")
         said = compare_rows(page, users[20:30], "rows of the third page")
         queries = " ".join(_queries(judge, "single page done"))
-        if re.search(r"order\s+by", queries, re.IGNORECASE) and isinstance(page, list):
-            said = said if len(page) != 10 else ""
+        if (
+            re.search(r"order\s+by", queries, re.IGNORECASE)
+            and len(judge.items("single page")) == 10
+        ):
+            said = ""  # another order has another third page
         if not said and isinstance(beyond, list) and beyond:
             said = f"a page after the last row has {len(beyond)} rows"
-        said = f"{what}: {said}" if said else ""
-        _compared(judge, "single page", said, "single page", single, page)
-    _server(judge, "rows", {"generator": (f"{name}()", name), "caller": (f"{single}()", single)})
+        compared(judge, "single page", said, "single page", single, what, _hint(page))
+    _server(judge, "rows", name, single)
     _offset(judge)
     return judge.seen("pages of 10")
 
@@ -88,32 +87,30 @@ def judge_pages(judge: Judge) -> bool:
 def _is_in_order(rows: list, users: list) -> bool:
     """Whether the rows are in the table's order, or sorted by any one column."""
     places = [next((n for n, user in enumerate(users) if same_row(row, user)), -1) for row in rows]
-    by_column = ([users[place][column] for place in places] for column in range(4))
-    return any(
-        order in (sorted(order), sorted(order, reverse=True)) for order in (places, *by_column)
-    )
+    # As the server sorts: upper and lower case are the same.
+    folded = [[str(value).lower() for value in user[:3]] + user[3:] for user in users]
+    orders = (places, *([folded[place][column] for place in places] for column in range(4)))
+    return any(order in (sorted(order), sorted(order, reverse=True)) for order in orders)
 
 
 def judge_ages(judge: Judge) -> bool:
-    name, average = _names(judge, "stream_user_ages", "calculate_average_age")
+    name, average = _names(judge)
     ages = sorted(row[3] for row in _users(judge))
-    if not judge.seen("ages"):
-        judge.absent("ages", "there is no generator stream_user_ages")
-    elif not judge.crashed("ages", "ages", f"{name}()"):
+    if _ended(judge, "ages", "ages", f"{name}()", "stream_user_ages"):
         found, said = judge.fact("ages"), ""
-        numbers = isinstance(found, list) and all(isinstance(a, int | float) for a in found)
-        if not numbers:
-            first = found[0] if isinstance(found, list) else found
-            said = f"expected numbers, got {short(first)}"
+        values = found if isinstance(found, list) else [found]
+        strange = [v for v in values if values is not found or not isinstance(v, int | float)]
+        if strange:
+            said = f"expected numbers, got {short(strange[0])}"
         elif len(found) != len(ages):
             said = f"expected {len(ages)} ages, got {len(found)}"
         elif sorted(found) != ages or not ages:
             said = "the ages are not those of the table"
-        _compared(judge, "ages", said, "ages", name, found)
+        compared(judge, "ages", said, "ages", name, hint=_hint(found))
     _closed(judge, "ages", "reading to the end", name)
     _average(judge, average, ages)
     _closed(judge, "average", "computing the average", name)
-    _server(judge, "ages", {"generator": (f"{name}()", name), "caller": (f"{average}()", average)})
+    _server(judge, "ages", name, average)
     return judge.seen("ages") or judge.seen("average")
 
 
@@ -121,15 +118,15 @@ def _average(judge: Judge, name: str, ages: list) -> None:
     line, what = judge.source.line_of(name), "computing the average"
     if not judge.crashed("average", "average", what):
         if not judge.failed("ages"):  # of other ages, the average is another
-            said = f"{judge.text('average', 'shown')} {judge.fact('average')}"
+            shown = f"{judge.text('average', 'shown')} {judge.fact('average')}"
             expected = sum(ages) / len(ages) if ages else 0.0
-            numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", said)]
+            numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", shown)]
             off, nearest = min(((abs(n - expected), n) for n in numbers), default=(1, None))
             came = "no number" if nearest is None else f"{nearest:.10g}"
             if nearest is None and judge.fact("average", "program"):
                 came = "no number, and there is no function that computes the average"
             said = "" if off <= 0.005001 else f"expected {expected:.2f}, got {came}"
-            _compared(judge, "average", said, "average", name, hint=PRECISION if off < 1 else "")
+            compared(judge, "average", said, "average", name, hint=PRECISION if off < 1 else "")
         found = [q for q in _queries(judge, "average done") if re.search(r"(?i)\bavg\s*\(", q)]
         where = judge.source.line_with(r"\bavg\s*\(") or line
         judge.check("no AVG", not found, f"the server ran {short(found[:1])}", where)
@@ -156,47 +153,49 @@ def _chunks(judge: Judge, plural: str, sizes: tuple, name: str) -> None:
             continue
         if judge.crashed("rows", step, what):
             return
-        chunks = judge.fact(step)
-        flat = not isinstance(chunks, list) or not all(isinstance(c, list) for c in chunks)
-        if flat or (chunks and all(c and same_row(c, users[0]) for c in chunks[:1])):
-            first = chunks[0] if isinstance(chunks, list) and chunks else chunks
-            said = f"{what}: expected {plural} as lists of rows, got {short(first)}"
-            _compared(judge, "sizes", said, step, name, chunks)
-            if isinstance(chunks, list):
-                _compared(judge, "rows", compare_rows(chunks, users, "users"), step, name, chunks)
+        chunks, rows = judge.fact(step), judge.items(step)
+        more = (step, name, what, _hint(chunks))
+        first = rows[0] if rows else chunks
+        is_row = any(same_row(first, user) for user in users[:1])
+        if is_row or not all(isinstance(chunk, list) for chunk in (chunks, *rows)):
+            said = f"expected {plural} as lists of rows, got {short(first)}"
+            compared(judge, "sizes", said, *more)
+            if rows:
+                compared(judge, "rows", compare_rows(rows, users, "users"), *more)
             return
         rows = [row for chunk in chunks for row in chunk]
-        difference = compare_rows(rows, users, "users")
-        said = f"{what}: {difference}" if difference else ""
-        _compared(judge, "rows", said, step, name, chunks)
-        if rows or len(chunks) > 1:
-            lengths = [len(chunk) for chunk in chunks]
-            right = all(s == size for s in lengths[:-1]) and 0 < lengths[-1] <= size
-            said = f"{what}: the last sizes were {', '.join(map(str, lengths[-3:]))}"
-            _compared(judge, "sizes", "" if right else said, step, name, chunks)
+        compared(judge, "rows", compare_rows(rows, users, "users"), *more)
+        *full, last = map(len, chunks or [[]])
+        if rows or full:
+            right = set(full) <= {size} and 0 < last <= size
+            said = "" if right else f"the last sizes were {', '.join(map(str, [*full, last][-3:]))}"
+            compared(judge, "sizes", said, *more)
         _closed(judge, step, f"reading {plural} of {size} to the end", name)
 
 
 def _filtered(judge: Judge) -> tuple[str, str]:
     """What is wrong with the users that batch_processing printed or returned: too young, missing."""
-    users, given = _users(judge), judge.fact("processing")
-    shown = f"{judge.text('processing', 'printed')} {given}"
-    emails = {row[2] for row in users if row[2] in shown}
-    names = {row[2] for row in users if re.search(rf"{re.escape(row[1])}(?!\d)", shown)}
-    ids = {row[2] for row in users if row[0] in shown}
-    found = max(emails, names, ids, key=len)
-    expected = {row[2] for row in users if row[3] > 25}
-    ages = sorted(row[3] for row in users if row[2] in found - expected)
-    young = f"the result includes users aged {ages[0]:g}" if ages else ""
-    missing = len(expected - found)
+    users = _users(judge)
+    shown = f"{judge.text('processing', 'printed')} {judge.fact('processing')}"
+    ways = (
+        [row for row in users if row[2] in shown],
+        [row for row in users if re.search(rf"{re.escape(row[1])}(?!\d)", shown)],
+        [row for row in users if row[0] in shown],
+    )
+    found = max(ways, key=len)
+    ages = [row[3] for row in found if row[3] <= 25]
+    expected = [row for row in users if row[3] > 25]
+    missing = sum(row not in found for row in expected)
     said = f"{missing} of the {len(expected)} users older than 25 are missing"
+    young = f"the result includes users aged {min(ages):g}" if ages else ""
     return young, said if missing else ""
 
 
-def _names(judge: Judge, *course: str) -> list[str]:
+def _names(judge: Judge) -> list[str]:
     """The names of the functions that the child called; the course's names where it found none."""
-    found = judge.fact("functions", "found") or [""] * len(course)
-    return [str(name) or usual for name, usual in zip(found, course, strict=False)]
+    usual = NAMES[judge.exercise.number]
+    found = judge.fact("functions", "found") or [""] * len(usual)
+    return [str(name) or one for name, one in zip(found, usual, strict=False)]
 
 
 def _users(judge: Judge) -> list:
@@ -207,25 +206,39 @@ def _queries(judge: Judge, mark: str) -> list[str]:
     return judge.evidence(mark, "queries") or []
 
 
-def _compared(
-    judge: Judge, check: str, said: str, step: str, name: str, found=(None,), hint: str = ""
-) -> None:
-    """Record a comparison's result: `said` is '' if it is right.
+def _ended(judge: Judge, check: str, step: str, what: str, function: str = "") -> bool:
+    """Whether the step ended without an error; if not, or without a function, fail the check."""
+    if not judge.seen(step):
+        if function:
+            judge.absent(check, f"there is no function {function}")
+        return False
+    return not judge.crashed(check, step, what)
 
-    If the answer printed an error that it hid, the reason shows it, at the `except` that hid it.
-    """
-    place: int | str | None = judge.source.line_of(name)
+
+def _hint(found) -> str:
+    """The hint for a result of this kind, if it is wrong; '' for the check's own."""
     if found is None:
-        hint = RETURNED_NONE
-    elif isinstance(found, list) and not (found and found != [[]]):
-        hint = NO_ROWS
-    elif isinstance(found, list) and len(found) >= ENOUGH:
-        hint = ENDLESS
+        return RETURNED_NONE
+    if found in ([], [[]]):
+        return NO_ROWS
+    return ENDLESS if isinstance(found, list) and len(found) >= ENOUGH else ""
+
+
+def compared(
+    judge: Judge, check: str, said: str, step: str, name: str, what: str = "", hint: str = "",
+    at: str = "",
+) -> None:  # fmt: skip
+    """Record a comparison's result: `said` is '' if it is right; `what` is the call that it is about.
+
+    The place is the line that `at` matches, or the function's. But if the answer printed an error that
+    it hid, the reason shows it, at the `except` that hid it.
+    """
+    place = (at and judge.source.line_with(at)) or judge.source.line_of(name)
     if said and TELLING.search(judge.text(step, "shown")):
         printed = judge.printed(step)
         said, place = said + printed, judge.swallow(name) or place
         hint = hint_for({"message": printed}, SWALLOW_HINT)
-    judge.check(check, not said, said, place, hint)
+    judge.check(check, not said, f"{what}: {said}" if what else said, place, hint)
 
 
 def _closed(judge: Judge, step: str, what: str, name: str) -> None:
@@ -255,14 +268,14 @@ def _left_open(judge: Judge, check: str, step: str, left: int | None, said: str,
     judge.check(check, not left, said, place, hint)
 
 
-def _server(judge: Judge, first: str, calls: dict[str, tuple[str, str]]) -> None:
+def _server(judge: Judge, first: str, *names: str) -> None:
     """Judge what only the server shows: laziness, connections, its errors.
 
-    `calls` has, for each function that was tried without table and server, the call and the name.
+    `names` are the functions that were tried without table and server, the generator first.
     """
     if any(seen.get("made") for seen in judge.run.evidence.values()):
-        _laziness(judge, first, *calls["generator"])
-        _errors(judge, calls)
+        _laziness(judge, first, names[0])
+        _errors(judge, names)
     elif judge.seen("first") and not judge.error("first"):
         sqlite = any(fact.get("sqlite") for fact in judge.run.facts.values())
         used = "it uses SQLite" if sqlite else "it uses no database"
@@ -270,8 +283,8 @@ def _server(judge: Judge, first: str, calls: dict[str, tuple[str, str]]) -> None
         judge.check(first, False, said, judge.source.line_of_call(CONNECT), SERVER_HINT)
 
 
-def _laziness(judge: Judge, first: str, what: str, name: str) -> None:
-    error, source = judge.error("first"), judge.source
+def _laziness(judge: Judge, first: str, name: str) -> None:
+    error, source, what = judge.error("first"), judge.source, f"{name}()"
     if not judge.seen("first") or (error and error["type"] != "StopIteration"):
         judge.crashed("lazy", "first", f"{what} with a large table")
         return
@@ -290,6 +303,9 @@ def _laziness(judge: Judge, first: str, what: str, name: str) -> None:
     error, left = judge.error("stopped"), judge.evidence("stopped", "left")
     if left and (judge.evidence("collected", "left") or 0) < left:
         said = "your code never closed the connection; CPython's garbage collector did"
+    elif judge.evidence("imported", "open") and not left:
+        left = judge.evidence("stopped", "open")
+        said = "the connection that importing the file opened stays open"
     else:
         said = f"{count(left or 0, 'connection')} stays open"
     said = f"the caller stopped after two items, and {said}"
@@ -300,21 +316,22 @@ def _laziness(judge: Judge, first: str, what: str, name: str) -> None:
         judge.check("stop quietly", not error, said, place, hint.strip())
 
 
-def _errors(judge: Judge, calls: dict[str, tuple[str, str]]) -> None:
+def _errors(judge: Judge, names: tuple[str, ...]) -> None:
     """Check that the database's own error reaches the caller; the first that does not is reported."""
-    tried = [(s, w, *call) for who, call in calls.items() for f, w in FAULTS.items()
-             if judge.seen(s := f"{f} {who}")]  # fmt: skip
-    for step, when, what, name in tried:
+    tried = [(s, when, name) for who, name in zip(("generator", "caller"), names, strict=False)
+             for fault, when in FAULTS.items() if judge.seen(s := f"{fault} {who}")]  # fmt: skip
+    for step, when, name in tried:
         error = judge.error(step)
         if error and judge.came_out(step, DATABASE) and "SystemExit" not in error["bases"]:
             continue
-        if error and not judge.tells_first("errors", error):
+        # Unread rows of an earlier step, on a connection that is never closed, hide what would come.
+        if error and (UNREAD in error["message"] or not judge.tells_first("errors", error)):
             return
-        said, swallow = f"{when}, {what} raised no error", judge.swallow(name)
+        said, swallow = f"{when}, {name}() raised no error", judge.swallow(name)
         place = swallow or judge.source.line_of(name)
         hint = SWALLOW_HINT if swallow else ""
         if error:
-            said = f"{when}, {what} raised {describe(error)}, and the database's error is lost"
+            said = f"{when}, {name}() raised {describe(error)}, and the database's error is lost"
             if "'NoneType' object" not in error["message"] or not swallow:
                 place, hint = judge.place_of(error), hint_for(error)
         judge.check("errors", False, said + judge.printed(step), place, hint)
@@ -331,9 +348,4 @@ def _offset(judge: Judge) -> None:
     judge.check("order by", not unordered, said, judge.source.line_with(r"\boffset\b"))
 
 
-JUDGE = {
-    "1": judge_stream,
-    "2": judge_batches,
-    "3": judge_pages,
-    "4": judge_ages,
-}
+JUDGE = {"1": judge_stream, "2": judge_batches, "3": judge_pages, "4": judge_ages}

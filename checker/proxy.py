@@ -17,8 +17,7 @@ class CountingProxy:
         self.path, self._server = path, server
         self.sent = self.accepted = 0  # bytes, connections
         self._lock = threading.Lock()
-        self._open: dict[socket.socket, int] = {}  # and its number, from 1
-        self._sockets: set[socket.socket] = set()
+        self._open: dict[socket.socket, tuple[int, socket.socket]] = {}  # number from 1, and server
         self._listener = socket.socket(socket.AF_UNIX)
         self._listener.bind(str(path))
         path.chmod(0o666)  # in its own user namespace, the child may be another user
@@ -32,9 +31,10 @@ class CountingProxy:
         """
         ended = select.poll()
         with self._lock:
-            for client in (numbers := {c: n for c, n in self._open.items() if n > after}):
+            clients = [client for client, (number, _) in self._open.items() if number > after]
+            for client in clients:
                 ended.register(client, 0)  # POLLHUP is always reported
-            return len(numbers) - len(ended.poll(0))
+            return len(clients) - len(ended.poll(0))
 
     def refuse(self) -> None:
         """Refuse new connections from now on."""
@@ -46,10 +46,8 @@ class CountingProxy:
         """Cut every connection and stop listening."""
         self.refuse()
         with self._lock:
-            sockets = list(self._sockets)
-        for one in sockets:
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
+            for client, (_, server) in self._open.items():
+                _end(client, server)
         self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
@@ -67,8 +65,7 @@ class CountingProxy:
                 continue
             with self._lock:
                 self.accepted += 1
-                self._open[client] = self.accepted
-                self._sockets |= {client, server}
+                self._open[client] = (self.accepted, server)
             for target in (self._to_server, self._to_client):
                 threading.Thread(target=target, args=(client, server), daemon=True).start()
 
@@ -78,7 +75,9 @@ class CountingProxy:
                 server.sendall(data)
         with self._lock:
             self._open.pop(client, None)
-        self._end(client, server)
+        _end(client, server)
+        client.close()
+        server.close()
 
     def _to_client(self, client: socket.socket, server: socket.socket) -> None:
         with contextlib.suppress(OSError):
@@ -88,14 +87,10 @@ class CountingProxy:
         # The server ended it, but it counts as open until the client closes it, too.
         with contextlib.suppress(OSError):
             client.shutdown(socket.SHUT_WR)
-        with contextlib.suppress(OSError):
-            server.close()
+        server.close()
 
-    def _end(self, client: socket.socket, server: socket.socket) -> None:
-        for one in (client, server):
-            with contextlib.suppress(OSError):
-                one.shutdown(socket.SHUT_RDWR)
-            with contextlib.suppress(OSError):
-                one.close()
-        with self._lock:
-            self._sockets -= {client, server}
+
+def _end(*sockets: socket.socket) -> None:
+    for one in sockets:
+        with contextlib.suppress(OSError):  # it may have ended already
+            one.shutdown(socket.SHUT_RDWR)

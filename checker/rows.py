@@ -36,7 +36,7 @@ def compare_rows(found, expected: list[list], what: str = "rows") -> str:
     times: dict[tuple, int] = {}
     strange = None
     for row in found:
-        key = next((k for k in _near(row, left) if same_row(row, left[k])), None)
+        key = next((k for k in left if same_row(row, left[k])), None)
         if key is None:
             strange = row if strange is None else strange
         else:
@@ -48,13 +48,6 @@ def compare_rows(found, expected: list[list], what: str = "rows") -> str:
     if missing := len(left) - len(times):
         return f"{missing} of {len(left)} {what} are missing"
     return ""
-
-
-def _near(row, left: dict):
-    values = row.values() if isinstance(row, dict) else row if isinstance(row, list) else []
-    first = next(iter(values), None)
-    exact = [key for key in left if key and key[0] == first]
-    return exact or left
 
 
 def short(value) -> str:

@@ -349,9 +349,9 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
 
 # The types of the values that the probe adds to a fact; the answer's values have any type.
 SHAPES = {
-    "sqlite": list, "events": list, "sleeps": list, "found": list, "done": list, "error": dict,
+    "sqlite": list, "events": list, "sleeps": list, "found": list, "call": str, "error": dict,
     "printed": str, "shown": str, "hidden": str, "before": str, "query": str, "table said": str,
-    "printed so far": str, "kind": str, "wanted": str, "name": str, "results": list,
+    "kind": str, "wanted": str, "name": str, "results": list,
     "calls": int, "kept": int, "read": int, "most": int,
 }  # fmt: skip
 ERROR_SHAPES = {"type": str, "bases": list, "message": str}
@@ -366,7 +366,7 @@ def shaped(values: object) -> dict:
         if not (isinstance(event, list) and list(map(type, event)) == [str, int, str]):
             del fits["sqlite"]
             break
-    for name in ("sleeps", "events", "found", "done"):
+    for name in ("sleeps", "events", "found"):
         if not all(isinstance(item, str | int | float) for item in fits.get(name, ())):
             del fits[name]
     error = fits.get("error", ERROR_SHAPES)

@@ -6,18 +6,21 @@ import time
 from pathlib import Path
 
 NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
-AGES = (25, 26, 40, 41, 18, 67, 33, 52, 90, 29, 24, 45, 71)
+AGES = (25, 26, 40, 41, 18, 67, 33, 52, 107, 29, 24, 45, 71)
 SMALL = 57
 STRANGER = ("99999999-0000-4000-8000-000000000001", "Somebody Else", "else@checker.example", 44)
 
 
 def small_users() -> list[tuple[str, str, str, int]]:
-    """57 users in user_id order: no usual batch size divides 57, but 19 does."""
+    """57 users in user_id order: no usual batch size divides 57, but 19 does.
+
+    Names have accents and quotes, some emails a capital letter, and some ages three digits.
+    """
     return [
         (
             f"{number:08x}-0000-4000-8000-{number * 7919:012x}",
             f"{NAMES[number % len(NAMES)]} {number}",
-            f"user{number}@checker.example",
+            f"{'user' if number % 4 else 'User'}{number}@checker.example",
             AGES[number % len(AGES)],
         )
         for number in range(1, SMALL + 1)

@@ -13,7 +13,7 @@ from itertools import islice
 from pathlib import Path
 
 from checker.child import redirect_mysql
-from checker.child.observe import Observer, drop, find, finish, is_own
+from checker.child.observe import Observer, call, drop, find, finish, is_own
 from checker.child.wanted import NAMES
 
 SIZE = r"size|batch|limit|per|count|^n$|rows"
@@ -23,52 +23,38 @@ ENOUGH = 400  # more rows than the small table has
 
 def stream(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    function = find(module, NAMES["1"]["stream_users"][0])
-    if function is None and callable(module):  # as the course's main file calls it
-        function = module
-    function = function or find(module, *NAMES["1"]["stream_users"][1:])
+    exact, *similar = NAMES["1"]["stream_users"]
+    function = find(module, exact)
+    if function is None:  # the course's main file calls the module
+        function = module if callable(module) else find(module, *similar)
     _found(observer, module, function)
     if function is not None:
         _values(observer, "rows", lambda: _take(function()))
-        _laziness(observer, function)
-        _faults(observer, generator=function)
+    _server(observer, function)
 
 
 def batches(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    generator = find(module, *NAMES["2"]["stream_users_in_batches"])
-    processing = find(module, *NAMES["2"]["batch_processing"])
+    generator, processing = (find(module, *patterns) for patterns in NAMES["2"].values())
     _found(observer, module, generator, processing)
     _chunks(observer, generator, "batches", (10, 19, 1))
-    if processing is not None:
-        _values(observer, "processing", lambda: _take(_called(processing, 10)))
-    if generator is not None:
-        _laziness(observer, lambda: _called(generator, 10))
-    _faults(
-        observer,
-        generator=generator and (lambda: _called(generator, 10)),
-        caller=processing and (lambda: _called(processing, 10)),
-    )
+    ten, process = _with(generator, 10), _with(processing, 10)
+    if process:
+        _values(observer, "processing", lambda: _take(process()))
+    _server(observer, ten, process)
 
 
 def pages(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    lazy = find(module, *NAMES["3"]["lazy_paginate"])
-    single = find(module, *NAMES["3"]["paginate_users"])
+    lazy, single = (find(module, *patterns) for patterns in NAMES["3"].values())
     _found(observer, module, lazy, single)
     _chunks(observer, lazy, "pages", (10, 19))
     if single is not None:
         with observer.step("single page") as fact:
-            fact["value"] = finish(_called(single, 10, 20))
-            fact["beyond"] = finish(_called(single, 10, 1000))
+            fact["value"] = finish(_with(single, 10, 20)())
+            fact["beyond"] = finish(_with(single, 10, 1000)())
         observer.mark("single page done")
-    if lazy is not None:
-        _laziness(observer, lambda: _called(lazy, 10))
-    _faults(
-        observer,
-        generator=lazy and (lambda: _called(lazy, 10)),
-        caller=single and (lambda: _called(single, 10, 0)),
-    )
+    _server(observer, _with(lazy, 10), _with(single, 10, 0))
 
 
 def ages(observer: Observer, file: Path) -> None:
@@ -81,25 +67,23 @@ def ages(observer: Observer, file: Path) -> None:
     _found(observer, module, generator, average)
     if generator is not None:
         _values(observer, "ages", lambda: _take(generator()))
-    program = average is None
-    if program:  # some answers compute it outside any function
-        average = _Program(file)
 
     def compute(ages=generator):
-        return finish(_averaged(average, ages))
+        if average is None:  # some answers compute it outside any function
+            runpy.run_path(str(file), run_name="__main__")
+            return None
+        return finish(call(average, {r"age|stream|gen|iter|data": _Stream(ages)} if ages else {}))
 
     with observer.step("average") as fact:
-        fact["program"] = program
+        fact["program"] = average is None
         fact["value"] = compute()
     observer.mark("average done")
-    if not program:
+    if average is not None:
         _kept_ages(observer, module, generator, compute)
     observer.ask("empty")
     with observer.step("average of none") as fact:
         fact["value"] = compute()
-    if generator is not None:
-        _laziness(observer, generator)
-    _faults(observer, generator=generator, caller=None if program else compute)
+    _server(observer, generator, None if average is None else compute)
 
 
 def _found(observer: Observer, module, *functions) -> None:
@@ -117,7 +101,7 @@ def _values(observer: Observer, name: str, read: Callable) -> None:
 
 def _chunks(observer: Observer, generator, plural: str, sizes: tuple) -> None:
     for size in sizes if generator else ():
-        _values(observer, f"{plural} of {size}", lambda size=size: _take(_called(generator, size)))
+        _values(observer, f"{plural} of {size}", lambda size=size: _take(_with(generator, size)()))
 
 
 def _take(result, limit: int = ENOUGH):
@@ -128,6 +112,18 @@ def _take(result, limit: int = ENOUGH):
     return [finish(item, limit) for item in items]  # a page may be a generator, too
 
 
+def _server(observer: Observer, generator: Callable | None, caller: Callable | None = None) -> None:
+    """Stop reading a large table; then call both without the table, and without the server."""
+    if generator is not None:
+        _laziness(observer, generator)
+    for fault in ("gone", "refuse"):
+        observer.ask(fault)
+        for who, function in (("generator", generator), ("caller", caller)):
+            if function is not None:
+                with observer.step(f"{fault} {who}") as fact:
+                    fact["value"] = _take(function(), 5)
+
+
 def _laziness(observer: Observer, start: Callable) -> None:
     """Enlarge the table, read two items, then stop reading."""
     observer.ask("grow")
@@ -135,8 +131,8 @@ def _laziness(observer: Observer, start: Callable) -> None:
     with observer.step("first") as fact:
         result = start()
         fact["kind"] = type(result).__name__
-        fact["iterator"] = not isinstance(result, list | tuple | set | dict | str)
-        fact["iterator"] &= isinstance(result, Iterable)
+        fact["iterator"] = isinstance(result, Iterable)
+        fact["iterator"] &= not isinstance(result, list | tuple | set | dict | str)
         if isinstance(result, Iterable):
             items = iter(result)
             fact["value"] = next(items)
@@ -155,46 +151,18 @@ def _laziness(observer: Observer, start: Callable) -> None:
     observer.mark("collected")
 
 
-def _faults(observer: Observer, **calls) -> None:
-    """Without the table, then without the server, see whether each caller gets an error."""
-    for fault in ("gone", "refuse"):
-        observer.ask(fault)
-        for who, function in calls.items():
-            if function is not None:
-                with observer.step(f"{fault} {who}") as fact:
-                    fact["value"] = _take(function(), 5)
+def _with(function: Callable | None, *values: int) -> Callable | None:
+    """Let it be called with a size, and an offset: by name if its parameters are named so."""
 
+    def called():
+        fitting: dict[str, int] = {}
+        for pattern, value in zip((SIZE, OFFSET), values, strict=False):
+            left = (name for name in inspect.signature(function).parameters if name not in fitting)
+            if name := next((n for n in left if re.search(pattern, n, re.IGNORECASE)), None):
+                fitting[name] = value
+        return function(**fitting) if len(fitting) == len(values) else function(*values)
 
-def _called(function, *values: int):
-    """Call it with a size, and an offset: by name if its parameters' names say so, or by position."""
-    try:
-        names = list(inspect.signature(function).parameters)
-    except (TypeError, ValueError):  # a callable without a signature
-        names = []
-    fitting: dict[str, int] = {}
-    for pattern, value in zip((SIZE, OFFSET), values, strict=False):
-        left = (name for name in names if name not in fitting)
-        if name := next((n for n in left if re.search(pattern, n, re.IGNORECASE)), None):
-            fitting[name] = value
-    return function(**fitting) if len(fitting) == len(values) else function(*values)
-
-
-def _averaged(average, ages):
-    """Call the average function, with the stream of ages if it has a parameter for one."""
-    parameters = {} if isinstance(average, _Program) else inspect.signature(average).parameters
-    pattern = r"age|stream|gen|iter|data"
-    name = next((n for n in parameters if re.search(pattern, n, re.IGNORECASE)), None)
-    return average(**{name: _Stream(ages)}) if name and ages else average()
-
-
-class _Program:
-    """The file, run as a program."""
-
-    def __init__(self, file: Path):
-        self._file = str(file)
-
-    def __call__(self):
-        runpy.run_path(self._file, run_name="__main__")
+    return None if function is None else called
 
 
 class _Stream:

@@ -18,20 +18,18 @@ def seed(observer: Observer, file: Path) -> None:
     observer.ask("no database")
     for run in ("first", "second"):
         with observer.step(f"{run} run") as fact:
-            fact["done"] = []
-            server = functions["connect_db"]()
-            fact["done"].append("connect_db")
-            functions["create_database"](server)
-            fact["done"].append("create_database")
+
+            def called(name: str, *arguments, fact=fact):
+                fact["call"] = name
+                return functions[name](*arguments)
+
+            called("create_database", server := called("connect_db"))
             _close(server)
-            connection = functions["connect_to_prodev"]()
-            fact["done"].append("connect_to_prodev")
-            functions["create_table"](connection)
-            fact["done"].append("create_table")
+            called("create_table", connection := called("connect_to_prodev"))
             fact["table said"] = observer.output.text()
             observer.mark(f"{run} table")
+            fact["call"] = "insert_data"
             _insert(module, functions["insert_data"], connection)
-            fact["done"].append("insert_data")
             _close(connection)
         observer.mark(f"{run} run")
         if run == "first":

@@ -1,10 +1,10 @@
 """MySQL in the child: every connection goes to our server, whatever server and user it names.
 
-This patches mysql-connector, PyMySQL and MySQLdb; stand-ins replace the last two if missing.
+This patches mysql-connector, PyMySQL and MySQLdb, as far as they are installed.
 """
 
+import contextlib
 import importlib
-import importlib.util
 import re
 
 # Options for the address, the user and encryption are replaced; the answer decides the others.
@@ -12,10 +12,8 @@ ADDRESS = frozenset(
     {"host", "port", "user", "username", "password", "passwd", "password1", "unix_socket"}
 )
 ENCRYPTION = ("ssl", "tls", "auth_plugin", "client_cert", "use_pure_ssl")
-CHARSET = {
-    "charset": "utf8mb4",
-    "collation": "utf8mb4_general_ci",
-}  # the drivers' default may exist in MySQL only
+# The drivers' default may exist in MySQL only.
+CHARSET = {"charset": "utf8mb4", "collation": "utf8mb4_general_ci"}
 opened = []  # keeps connections referenced: only close() closes one, never garbage collection
 
 
@@ -39,22 +37,14 @@ def install(mysql: dict | None, drivers: list[str], channel) -> None:
         where = {name: mysql[name] for name in ("user", "password")}
         return kept | where | {"unix_socket": mysql["socket"]}
 
-    if "mysql.connector" in drivers and _is_installed("mysql.connector"):
-        _patch_connector(address)
-    if "pymysql" in drivers:
-        _patch_pymysql(address)
-    if "MySQLdb" in drivers:
-        _patch_mysqldb(address)
+    for driver in drivers:
+        with contextlib.suppress(ImportError):  # then the answer's own import says so
+            importlib.import_module(driver)
+            patch = _patch_connector if driver == "mysql.connector" else _patch_others
+            patch(address, driver)
 
 
-def _is_installed(name: str) -> bool:
-    try:
-        return importlib.util.find_spec(name) is not None
-    except ModuleNotFoundError:
-        return False
-
-
-def _patch_connector(address) -> None:
+def _patch_connector(address, _driver: str) -> None:
     from mysql.connector.abstracts import MySQLConnectionAbstract
     from mysql.connector.pooling import MySQLConnectionPool
 
@@ -88,47 +78,15 @@ def _patch_connector(address) -> None:
     mysql.connector.read_option_files = mysql.connector.optionfiles.read_option_files
 
 
-def _patch_pymysql(address) -> None:
-    if not _is_installed("pymysql"):
-        from checker.child import standin_mysql
+def _patch_others(address, driver: str) -> None:
+    """Patch PyMySQL or MySQLdb: both have a class of connections in a module of this name."""
+    connection = importlib.import_module(f"{driver}.connections").Connection
+    real = connection.__init__
 
-        standin_mysql.install_pymysql(address, opened)
-        return
-    import pymysql
-    import pymysql.connections
-
-    real = pymysql.connections.Connection
-
-    class Connection(real):
-        def __init__(self, *args, **options):
-            options |= dict(zip(("user", "password", "host", "database"), args, strict=False))
-            options = address(options)
-            options.pop("read_default_file", None)
-            opened.append(self)
-            super().__init__(**options)
-
-    pymysql.connections.Connection = pymysql.Connection = Connection
-    pymysql.connect = pymysql.Connect = pymysql.connections.Connect = Connection
-
-
-def _patch_mysqldb(address) -> None:
-    if not _is_installed("MySQLdb"):
-        from checker.child import standin_mysql
-
-        standin_mysql.install_mysqldb(address, opened)
-        return
-    import MySQLdb
-
-    real = MySQLdb.connect
-
-    def connect(*args, **options):
+    def __init__(self, *args, **options):
         names = ("host", "user", "password", "database", "port")
-        options |= dict(zip(names, args, strict=False))
-        options = address(options)
-        for name in ("read_default_file", "read_default_group"):
-            options.pop(name, None)
-        connection = real(**options)
-        opened.append(connection)
-        return connection
+        options = address(options | dict(zip(names, args, strict=False)))
+        opened.append(self)
+        real(self, **{n: v for n, v in options.items() if not n.startswith("read_default")})
 
-    MySQLdb.connect = MySQLdb.Connect = MySQLdb.Connection = connect
+    connection.__init__ = __init__

@@ -12,10 +12,11 @@ class StreamUsers(sys.modules[__name__].__class__):
     def __call__(self):
         last = ""
         with closing(connect_to_prodev()) as connection, connection.cursor() as cursor:
-            while cursor.execute(SEGMENT, (last,)):
-                for row in cursor.fetchall():
-                    yield row
-                    last = row[0]
+            cursor.execute(SEGMENT, (last,))
+            while rows := cursor.fetchall():
+                yield from rows
+                last = rows[-1][0]
+                cursor.execute(SEGMENT, (last,))
 
 
 sys.modules[__name__].__class__ = StreamUsers

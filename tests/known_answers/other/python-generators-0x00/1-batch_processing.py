@@ -1,21 +1,20 @@
-"""Another style: an unbuffered PyMySQL cursor; batch_processing yields what it finds."""
+"""Another style: slices of a cursor; batch_processing yields what it finds."""
 
 from itertools import islice
 
-import pymysql
-from pymysql.cursors import SSDictCursor
+from mysql import connector
 
 
 def stream_users_in_batches(batch_size: int):
-    connection = pymysql.connect(
-        host="127.0.0.1", user="me", passwd="hunter2-root", db="alx", cursorclass=SSDictCursor
+    connection = connector.connect(
+        host="127.0.0.1", user="me", passwd="hunter2-root", db="alx", use_pure=True
     )
     try:
-        with connection.cursor() as cursor:
-            cursor.execute("SELECT * FROM `user_data`")
-            rows = iter(cursor)
-            while batch := list(islice(rows, batch_size)):
-                yield batch
+        cursor = connection.cursor(dictionary=True)
+        cursor.execute("SELECT * FROM `user_data`")
+        rows = iter(cursor)
+        while batch := list(islice(rows, batch_size)):
+            yield batch
     finally:
         connection.close()
 

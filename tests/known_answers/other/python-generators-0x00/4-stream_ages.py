@@ -1,17 +1,14 @@
-"""Another style: MySQLdb with a streaming cursor; the average is returned, by another name."""
+"""Another style: one fetchone() for each age; the average is returned, by another name."""
 
 from contextlib import closing
 
-import MySQLdb
-from MySQLdb.cursors import SSCursor
+from mysql.connector import connect
 
 
 def stream_user_ages():
-    connection = MySQLdb.connect(
-        host="localhost", user="me", passwd="hunter2-root", db="ALX_prodev"
-    )
+    connection = connect(host="localhost", user="me", passwd="hunter2-root", db="ALX_prodev")
     with closing(connection):
-        cursor = connection.cursor(SSCursor)
+        cursor = connection.cursor()
         cursor.execute("SELECT age FROM user_data")
         while row := cursor.fetchone():
             yield int(row[0])

@@ -1,11 +1,11 @@
-"""Another style: PyMySQL, a pool of settings in the environment, ids made of the email, helpers."""
+"""Another style: the driver's class, a pool of settings in the environment, ids made of the email, helpers."""
 
 import csv
 import os
 import uuid
 from contextlib import closing
 
-import pymysql
+from mysql.connector import MySQLConnection
 
 TABLE = """
 CREATE TABLE IF NOT EXISTS user_data (
@@ -15,7 +15,7 @@ CREATE TABLE IF NOT EXISTS user_data (
 
 
 def _connect(**more):
-    return pymysql.connect(
+    return MySQLConnection(
         host=os.environ["MYSQL_HOST"],
         user=os.environ["MYSQL_USER"],
         password=os.getenv("MYSQL_PASSWORD"),
