@@ -173,15 +173,13 @@ class Database:
                     f"INSERT INTO `{name}`.user_data {columns} VALUES (%s, %s, %s, %s)", STRANGER
                 )
 
-    def columns(self) -> dict[str, dict]:
-        """The columns of the answer's user_data: type, whether NULL is allowed, key."""
-        return {
-            name.lower(): {"type": kind.lower(), "null": null == "YES", "key": key}
-            for name, kind, null, key in self.run(
-                "SELECT COLUMN_NAME, DATA_TYPE, IS_NULLABLE, COLUMN_KEY"
-                " FROM INFORMATION_SCHEMA.COLUMNS WHERE TABLE_NAME = 'user_data'"
-            )
-        }
+    def columns(self) -> dict[str, str]:
+        """The columns of the answer's user_data, and for each whether it is a key: PRI, UNI, MUL."""
+        found = self.run(
+            "SELECT LOWER(COLUMN_NAME), COLUMN_KEY FROM INFORMATION_SCHEMA.COLUMNS"
+            " WHERE TABLE_NAME = 'user_data' ORDER BY ORDINAL_POSITION"
+        )
+        return {_text(name): _text(key) for name, key in found}
 
     def queries(self) -> list[str]:
         """The statements that the answer has run so far."""

@@ -12,10 +12,7 @@ LAZY_SHARE = 0.5
 ENOUGH = 400  # the child reads no further, and the small table has fewer rows
 CONNECT = r"(?!is_|re)\w*[Cc]onnect(?!ed)\w*"
 UNREAD = "Unread result found"
-FAULTS = {
-    "gone": "with the table dropped",
-    "refuse": "with a server that refuses connections",
-}
+FAULTS = {"gone": "the table dropped", "refuse": "a server that refuses connections"}
 # What a driver says of a missing table, and of a connection that is lost or refused.
 DATABASE = (
     r"\b(1146|1356|20\d\d|4031)\b|doesn't exist|(?i:can't connect|lost connection)|gone away"
@@ -98,10 +95,9 @@ def judge_ages(judge: Judge) -> bool:
     ages = sorted(row[3] for row in _users(judge))
     if _ended(judge, "ages", "ages", f"{name}()", "stream_user_ages"):
         found, said = judge.fact("ages"), ""
-        values = found if isinstance(found, list) else [found]
-        strange = [v for v in values if values is not found or not isinstance(v, int | float)]
-        if strange:
-            said = f"expected numbers, got {short(strange[0])}"
+        numbers = isinstance(found, list) and all(isinstance(age, int | float) for age in found)
+        if not numbers:
+            said = f"expected numbers, got {short(found[0] if isinstance(found, list) else found)}"
         elif len(found) != len(ages):
             said = f"expected {len(ages)} ages, got {len(found)}"
         elif sorted(found) != ages or not ages:
@@ -177,12 +173,8 @@ def _filtered(judge: Judge) -> tuple[str, str]:
     """What is wrong with the users that batch_processing printed or returned: too young, missing."""
     users = _users(judge)
     shown = f"{judge.text('processing', 'printed')} {judge.fact('processing')}"
-    ways = (
-        [row for row in users if row[2] in shown],
-        [row for row in users if re.search(rf"{re.escape(row[1])}(?!\d)", shown)],
-        [row for row in users if row[0] in shown],
-    )
-    found = max(ways, key=len)
+    found = [row for row in users if row[0] in shown or row[2] in shown
+             or re.search(rf"{re.escape(row[1])}(?!\d)", shown)]  # fmt: skip
     ages = [row[3] for row in found if row[3] <= 25]
     expected = [row for row in users if row[3] > 25]
     missing = sum(row not in found for row in expected)
@@ -327,11 +319,13 @@ def _errors(judge: Judge, names: tuple[str, ...]) -> None:
         # Unread rows of an earlier step, on a connection that is never closed, hide what would come.
         if error and (UNREAD in error["message"] or not judge.tells_first("errors", error)):
             return
-        said, swallow = f"{when}, {name}() raised no error", judge.swallow(name)
+        said, swallow = f"with {when}, {name}() raised no error", judge.swallow(name)
         place = swallow or judge.source.line_of(name)
         hint = SWALLOW_HINT if swallow else ""
         if error:
-            said = f"{when}, {name}() raised {describe(error)}, and the database's error is lost"
+            said = (
+                f"with {when}, {name}() raised {describe(error)}, and the database's error is lost"
+            )
             if "'NoneType' object" not in error["message"] or not swallow:
                 place, hint = judge.place_of(error), hint_for(error)
         judge.check("errors", False, said + judge.printed(step), place, hint)

@@ -70,7 +70,7 @@ def _wrong_columns(columns: dict) -> str:
         return "after create_table(), there is no table user_data"
     if missing:
         return f"user_data has no column {' and '.join(missing)}, but {', '.join(columns)}"
-    return "" if columns["user_id"]["key"] == "PRI" else "user_id is not the primary key"
+    return "" if columns["user_id"] == "PRI" else "user_id is not the primary key"
 
 
 def _wrong_values(stored: list) -> str:

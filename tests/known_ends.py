@@ -84,6 +84,9 @@ ENDS = {
     "syntax": End("5", "def log_queries(function)\n    pass\n", SYNTAX, "expected ':'"),
     "empty": End("5", '"""Nothing yet."""\n', MISSING, "no code"),
     "package": End("5", "import no_such_package_anywhere\n", NEEDS, "no_such_package_anywhere"),
+    "driver": End(
+        "1", "import sys\nsys.modules['pymysql'] = None\nimport pymysql\n", NEEDS, "package PyMySQL"
+    ),
     "module": End("5", "import with_db_connection\n", CRASH, "with_db_connection"),
     "other names": End("5", "def something():\n    pass\n", WRONG, "does not define log_queries"),
     "equal to all": End("10", EQUAL_TO_ALL, WRONG, "expected a list of users"),

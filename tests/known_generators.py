@@ -146,13 +146,15 @@ LOAD_DATA = {
 }
 NARROW_AGE = {
     "age DECIMAL NOT NULL": "age DECIMAL(2,0) NOT NULL",
-    "            cursor.execute(\n                \"INSERT": "            try:\n              cursor.execute(\n                \"INSERT",
+    '            cursor.execute(\n                "INSERT': '            try:\n              cursor.execute(\n                "INSERT',
     "\n    connection.commit()\n": "\n            except mysql.connector.Error as error:\n"
     "                print('row skipped:', error)\n    connection.commit()\n",
 }
-AT_IMPORT = NEVER_CLOSES.replace("    connection = ", "connection = ").replace(
-    "\n\ndef stream_users():\nconnection", "connection"
-).replace("    cursor = ", "\n\ndef stream_users():\n    cursor = ")
+AT_IMPORT = (
+    NEVER_CLOSES.replace("    connection = ", "connection = ")
+    .replace("\n\ndef stream_users():\nconnection", "connection")
+    .replace("    cursor = ", "\n\ndef stream_users():\n    cursor = ")
+)
 HIDDEN_KEY_ERROR = {
     "        for row in": "      try:\n        for row in",
     'row["name"]': 'row["nome"]',

@@ -25,11 +25,8 @@ def install(mysql: dict | None, drivers: list[str], channel) -> None:
         if mysql is None:
             channel.send(no_server=True)
             raise ConnectionRefusedError("no MySQL or MariaDB server for this exercise")
-        kept = {
-            name: value
-            for name, value in options.items()
-            if name not in ADDRESS and not name.startswith(ENCRYPTION)
-        }
+        own = [n for n in options if n not in ADDRESS and not n.startswith(ENCRYPTION)]
+        kept = {name: options[name] for name in own}
         for option in ("database", "db"):
             if name := kept.get(option):
                 kept[option] = re.sub(r"[^\w$-]", "_", str(name))[:60]
