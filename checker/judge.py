@@ -357,9 +357,7 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.hint = "Compare your names with the functions and classes that the task names."
     elif not verdict.failed:
         verdict.verdict = PASS
-    elif failed_import and (
-        "Exception" in failed_import["bases"] or not verdict.failed[0].decided
-    ):
+    elif failed_import and ("Exception" in failed_import["bases"] or not verdict.failed[0].decided):
         verdict.verdict = EXITED if "SystemExit" in failed_import["bases"] else CRASH
         _import_failed(verdict, judge, answer)
     elif any(result.exits for result in verdict.failed):

@@ -107,7 +107,10 @@ def judge_concurrent(judge: Judge) -> bool:
         for step in found:
             _raised(judge, step)
     if len(slept := judge.fact("blocked", "sleeps") or []) == 2:
-        said, hint = f"time.sleep({slept[1]}) blocks the event loop", "Which sleep() can be awaited?"
+        said, hint = (
+            f"time.sleep({slept[1]}) blocks the event loop",
+            "Which sleep() can be awaited?",
+        )
         judge.check("async", False, said, slept[0], hint)
     return bool(judge.fact("functions", "found"))
 

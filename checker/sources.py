@@ -34,7 +34,9 @@ class Source:
         if any(map(MODULE_WITH_DIGIT.match, self.text.splitlines()[line - 1 : line])):
             return DIGIT_HINT
         if "outside" in str(self.error):
-            return "Only an `async def` can contain `await`, and only a function `return` or `yield`."
+            return (
+                "Only an `async def` can contain `await`, and only a function `return` or `yield`."
+            )
         return "Check this line and the one before: brackets, quotes, colons and indentation."
 
     def names(self, imported: bool = True) -> set[str]:

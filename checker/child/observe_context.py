@@ -147,7 +147,7 @@ def _record_blocking(file: Path) -> list[float]:
             asyncio.get_running_loop()
             caller = inspect.currentframe().f_back
             is_here = caller.f_code.co_filename == str(file)
-            blocked.extend((caller.f_lineno * is_here, float(seconds)))
+            blocked.extend((caller.f_lineno * is_here, seconds))
         sleep(seconds)
 
     time.sleep = recording
