@@ -8,7 +8,7 @@ from checker.sandbox import Run
 from checker.sources import Source
 
 # A missing module is the answer's fault, except one of these or one that the answer declares.
-PACKAGES = {name: name for name in """
+SAME_NAME = """
     aiocache aiofiles aiohttp aiomysql aiopg aioredis aiosqlite alembic anyio arrow asyncmy asyncpg
     asyncstdlib backoff bcrypt boltons cachetools click colorama colorlog cryptography cx_Oracle
     databases django dataset diskcache emoji environs fastapi flask freezegun humanize hypothesis
@@ -17,7 +17,8 @@ PACKAGES = {name: name for name in """
     pydantic pymongo pyodbc pytest ratelimit redis requests retry retrying rich scipy seaborn simplejson
     sqlalchemy sqlite_utils sqlmodel sqlparse stamina structlog tabulate tenacity termcolor toml toolz
     tortoise tqdm trio typer ujson unidecode uuid6 uvloop wrapt
-""".split()} | {
+"""
+PACKAGES = {name: name for name in SAME_NAME.split()} | {
     "MySQLdb": "mysqlclient", "async_lru": "async-lru", "bs4": "beautifulsoup4",
     "dateutil": "python-dateutil", "decouple": "python-decouple", "dotenv": "python-dotenv",
     "environ": "django-environ", "faker": "Faker", "more_itertools": "more-itertools",

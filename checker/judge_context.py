@@ -2,6 +2,7 @@
 
 import re
 
+from checker.child.wanted import NAMES
 from checker.judge import Judge, describe, unclosed
 from checker.rows import compare_rows, count
 
@@ -40,7 +41,8 @@ def _rows(judge: Judge, check: str, step: str, expected: list) -> None:
     enter = judge.source.line_of("__enter__")
     if judge.seen(step) and not judge.crashed(check, step, "the with block"):
         if judge.fact(step, "gives") == "NoneType":
-            said = f"`with {judge.exercise.needs[0]}(...) as x` sets x to None"
+            (manager,) = NAMES[judge.exercise.number]
+            said = f"`with {manager}(...) as x` sets x to None"
             hint = "x is what __enter__ returns."
             judge.check(check, False, said + judge.printed(step), enter, hint)
             return
