@@ -74,7 +74,7 @@ class Result(NamedTuple):
 
     check: Check
     passed: bool
-    said: str = ""
+    said: str = ""  # these three only if it failed
     place: str = ""
     hint: str = ""
     crashed: bool = False
@@ -194,7 +194,8 @@ class Judge:
         known = self.results.get(name)
         if known is None or (known.passed and not passed):
             check = CHECKS[self.exercise.number][name]
-            self.results[name] = Result(check, passed, said, place, hint or check.hint, **more)
+            told = ("", "", "") if passed else (said, place, hint or check.hint)
+            self.results[name] = Result(check, passed, *told, **more)
 
     def crashed(self, name: str, step: str, what: str) -> bool:
         """Fail the check if the step raised an error; return whether it did.

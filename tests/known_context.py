@@ -226,6 +226,6 @@ def fetch_""").replace("return await asyncio", "return asyncio").replace("import
          WRONG, ("closed", "closed on error"), "the block opens 1 connection that your code never closes", 11),
     Case("an exit before the function is defined", "5",
          "import functools, sys\n\ndef log_queries(function):\n    @functools.wraps(function)\n    def wrapper(*args, **kwargs):\n"
-         "        print(kwargs.get('query') or args[0])\n        return function(*args, **kwargs)\n    return wrapper\n\nsys.exit(2)\n",
+         "        print(kwargs.get('query') or args[0])\n        return function(*args, **kwargs)\n    return wrapper\n\nsys.exit(2)\n\n@log_queries\ndef fetch_all_users(query):\n    return []\n",
          EXITED, (), "importing the file raised SystemExit: 2", 10),
 ]  # fmt: skip

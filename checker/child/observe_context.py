@@ -10,7 +10,7 @@ import threading
 import time
 from pathlib import Path
 
-from checker.child.observe import Observer, call, find, finish, has_callable
+from checker.child.observe import Observer, call, find, has_callable
 from checker.child.wanted import NAMES
 
 ALL = "SELECT * FROM users"
@@ -27,20 +27,18 @@ def connection(observer: Observer, file: Path) -> None:
         return
     # Some answers take the query here, too, and return the rows.
     values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
+    enter = functools.partial(call, manager, values, _other, PARAMETERS)
     kept = {}
 
-    def rows(given):
+    def read(given, fetch="fetchall"):
         kept["given"] = given
-        return given if isinstance(given, list | tuple) else _query(given, ALL).fetchall()
+        return given if isinstance(given, list | tuple) else _query(given, ALL, fetch)
 
-    _block(observer, "rows", lambda: call(manager, values, _other, PARAMETERS), rows)
-    with observer.step("after") as fact:
-        fact["usable"] = _still_works(kept.pop("given", None))
-
-    def half(given):
-        return given if isinstance(given, list | tuple) else _query(given, ALL).fetchone()
-
-    _fail(observer, lambda: call(manager, values, _other, PARAMETERS), half)
+    _block(observer, "rows", enter, read)
+    with observer.step("after") as fact, contextlib.suppress(Exception):  # it should be closed
+        _query(kept.pop("given", None), "SELECT 1")
+        fact["usable"] = True
+    _fail(observer, enter, functools.partial(read, fetch="fetchone"))
 
 
 def query(observer: Observer, file: Path) -> None:
@@ -174,32 +172,31 @@ def _run(function, fact: dict):
     """Call a function and wait for its result; one that is not awaitable is of kind "plain"."""
     values = {DATABASE: "users.db", PARAMETERS: 40}
 
-    async def attempt(result):
-        try:
-            result = call(function, values, _other) if result is None else result
-            return await result if inspect.isawaitable(result) else result
-        except AttributeError as error:
-            if error.obj != values[DATABASE]:
-                raise
-        import aiosqlite  # the function takes a connection where others take a path
+    async def finished(result=None):
+        async with asyncio.timeout(8):
+            try:
+                result = call(function, values, _other) if result is None else result
+                return await result if inspect.isawaitable(result) else result
+            except AttributeError as error:
+                if error.obj != values[DATABASE]:
+                    raise
+            import aiosqlite  # the function takes a connection where others take a path
 
-        async with aiosqlite.connect(values[DATABASE]) as connection:
-            return await call(function, values | {DATABASE: connection}, _other)
+            async with aiosqlite.connect(values[DATABASE]) as connection:
+                return await call(function, values | {DATABASE: connection}, _other)
 
-    async def limited(result):
-        return await asyncio.wait_for(attempt(result), 8)
-
-    result = None
-    if not inspect.iscoroutinefunction(function):
-        try:
-            result = call(function, values, _other)
-        except RuntimeError as error:
-            if "event loop" not in str(error):  # gather() and others need a running one
-                raise
-        if result is not None and not inspect.isawaitable(result):
-            fact["kind"] = "plain"
-            return result
-    return asyncio.run(limited(result))
+    if inspect.iscoroutinefunction(function):
+        return asyncio.run(finished())
+    try:
+        result = call(function, values, _other)
+    except RuntimeError as error:
+        if "event loop" not in str(error):  # gather() and others need a running one
+            raise
+        return asyncio.run(finished())
+    if inspect.isawaitable(result):
+        return asyncio.run(finished(result))
+    fact["kind"] = "plain"
+    return result
 
 
 @contextlib.contextmanager
@@ -271,33 +268,19 @@ def _kind(given) -> str:
     return "cursor" if hasattr(given, "fetchall") and hasattr(given, "execute") else "other"
 
 
-def _query(given, sql: str):
-    """Run the query on a connection, a cursor, or an object that holds one; return a cursor."""
+def _query(given, sql: str, fetch: str = "fetchall"):
+    """Run the query on a connection, a cursor, or an object that holds one; return its rows."""
     if _kind(given) == "connection":
         given = given.cursor()
     elif _kind(given) == "other":
         for inner in _inside(given, "cursor", "conn", "connection", "db"):
             if _kind(inner) != "other":
-                return _query(inner, sql)
+                return _query(inner, sql, fetch)
         for name in ("execute", "query", "execute_query", "fetch_all", "run"):
             if callable(getattr(given, name, None)):
-                result = getattr(given, name)(sql)
-                return result if hasattr(result, "fetchall") else _Fetched(finish(result))
+                return _rows(getattr(given, name)(sql), fetch)
     given.execute(sql)
-    return given
-
-
-class _Fetched:
-    """Rows that were fetched already, in the shape of a cursor."""
-
-    def __init__(self, rows):
-        self._rows = rows
-
-    def fetchall(self):
-        return self._rows
-
-    def fetchone(self):
-        return self._rows
+    return getattr(given, fetch)()
 
 
 def _rows(given, fetch: str = "fetchall"):
@@ -318,15 +301,6 @@ def _inside(given, *names: str) -> list:
     """The attributes of these names, with and without an underscore, that are no methods."""
     values = [getattr(given, prefix + name, None) for prefix in ("", "_") for name in names]
     return [v for v in values if v is not None and not inspect.isroutine(v)]
-
-
-def _still_works(given) -> bool:
-    """Whether a query still works after the block."""
-    try:
-        _query(given, "SELECT 1")
-    except Exception:
-        return False
-    return True
 
 
 OBSERVE = {"10": connection, "11": query, "12": concurrent}
