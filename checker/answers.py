@@ -123,14 +123,14 @@ class Answer:
 
     def settings(self) -> dict[str, str]:
         """A value for each environment variable that the code reads."""
-        found = {}
-        for text in self.sources.values():
-            for name in ENVIRONMENT.findall(text):
-                for pattern, value in SETTINGS:
-                    if re.search(pattern, name, re.IGNORECASE):
-                        found[name] = value
-                        break
-        return found
+        names = {name for text in self.sources.values() for name in ENVIRONMENT.findall(text)}
+        # Of several patterns the first counts, so it comes last here.
+        return {
+            name: value
+            for pattern, value in reversed(SETTINGS)
+            for name in names
+            if re.search(pattern, name, re.IGNORECASE)
+        }
 
     def declared_packages(self) -> set[str]:
         """The packages in the requirements files, in lower case, with underscores."""
@@ -168,9 +168,7 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
         raise FileNotFoundError(
             f"no exercise in {path}: expected folders such as python-generators-0x00"
         )
-    if len(found) == 1 and found[0].topics:
-        return found, True
-    return found, False
+    return found, len(found) == 1
 
 
 def _answer_at(folder: Path) -> Answer | None:
@@ -195,13 +193,8 @@ def _answer_at(folder: Path) -> Answer | None:
 
 
 def _first_answer(folder: Path, depth: int) -> Answer | None:
-    if answer := _answer_at(folder):
-        return answer
-    if depth:
-        for inner in _subfolders(folder):
-            if answer := _first_answer(inner, depth - 1):
-                return answer
-    return None
+    inner = (_first_answer(one, depth - 1) for one in _subfolders(folder) if depth)
+    return _answer_at(folder) or next(filter(None, inner), None)
 
 
 def _plain(path: Path) -> str:
@@ -229,11 +222,9 @@ def _has_topic_folder(folder: Path) -> bool:
 
 def _has_exercise(folder: Path) -> bool:
     """Whether the folder itself holds an exercise's file."""
-    names = {path.name.lower() for path in folder.glob("*.py")}
-    return any(
-        e.file.lower() in names or any(re.fullmatch(e.also, _plain(Path(n))) for n in names)
-        for e in EXERCISES
-    ) or (bool(_topic_of(folder)) and bool(names))  # fmt: skip
+    names = {_plain(path) for path in folder.glob("*.py")}
+    known = any(re.fullmatch(e.also, name) for e in EXERCISES for name in names)
+    return known or bool(_topic_of(folder) and names)
 
 
 def _subfolders(folder: Path) -> list[Path]:

@@ -25,79 +25,37 @@ def _by_name(*checks: Check) -> dict[str, Check]:
     return {check.name: check for check in checks}
 
 
-DEMO = Check(
-    "demo",
-    "importing the file raises no error",
-    'Run the file by itself; put its demo under `if __name__ == "__main__":`.',
-    ADVICE,
-)
-AT_IMPORT = Check(
-    "import",
-    "importing the file runs no query",
-    "A file that imports your functions also runs your queries. What does a main guard do?",
-    ADVICE,
-)
-WRAPS = Check(
-    "wraps",
-    "the decorated function keeps its name (functools.wraps)",
-    "Print the decorated function's __name__ with functools.wraps and without it.",
-    ADVICE,
-)
-STREAM_LAZY = Check(
-    "lazy",
-    "rows are fetched as they are needed, not all at the start",
-    "How many rows does your cursor fetch before the first yield?",
-)
-STOP_EARLY = Check(
-    "stop early",
-    "a caller that stops reading early leaves no connection open",
-    "If the caller stops early, your generator ends at its yield. Which lines still run then?",
-    why="CPython closes a forgotten connection when its last reference goes. Another interpreter, or "
-    "a reference that is kept, leaves it open on the server; only close() always ends it.",
-)
-STOP_ERROR = Check(
-    "stop quietly",
-    "a caller that stops reading early gets no error",
-    "Closing a cursor that has unread rows raises an error. What if you close only the connection?",
-    ADVICE,
-)
-CLOSED = Check(
-    "closed",
-    "no connection is left open at the end",
-    "Close every connection that you open, however the function ends.",
-)
-DEMO_CLOSED = Check("closed", "the demo function leaves no connection open", CLOSED.hint, ADVICE)
-ERRORS = Check(
-    "errors",
-    "a database error reaches the caller",
-    "If you catch the error and go on, how can the caller distinguish `no users` from `no database`?",
-    why="The checker drops the table, then refuses connections. The database's own error must come out, "
-    "or another that is raised from it: an AttributeError of None has lost the reason.",
-)
-NO_ORDER = Check(
-    "order by",
-    "every query with LIMIT and OFFSET has an ORDER BY",
-    "Without ORDER BY, the server may return the rows in a different order for each page.",
-    ADVICE,
-)
-
+DEMO = Check("demo", "importing the file raises no error",
+             'Run the file by itself; put its demo under `if __name__ == "__main__":`.', ADVICE)  # fmt: skip
+AT_IMPORT = Check("import", "importing the file runs no query",
+                  "A file that imports your functions also runs your queries. What does a main guard do?", ADVICE)  # fmt: skip
+WRAPS = Check("wraps", "the decorated function keeps its name (functools.wraps)",
+              "Print the decorated function's __name__ with functools.wraps and without it.", ADVICE)  # fmt: skip
+STREAM_LAZY = Check("lazy", "rows are fetched as they are needed, not all at the start",
+                    "How many rows does your cursor fetch before the first yield?")  # fmt: skip
+STOP_EARLY = Check("stop early", "a caller that stops reading early leaves no connection open",
+                   "If the caller stops early, your generator ends at its yield. Which lines still run then?",
+                   why="CPython closes a forgotten connection when its last reference goes. Another interpreter, or "
+                   "a reference that is kept, leaves it open on the server; only close() always ends it.")  # fmt: skip
+STOP_ERROR = Check("stop quietly", "a caller that stops reading early gets no error",
+                   "Closing a cursor that has unread rows raises an error. What if you close only the connection?", ADVICE)  # fmt: skip
+CLOSED = Check("closed", "no connection is left open at the end",
+               "Close every connection that you open, however the function ends.")  # fmt: skip
+ERRORS = Check("errors", "a database error reaches the caller",
+               "If you catch the error and go on, how can the caller distinguish `no users` from `no database`?",
+               why="The checker drops the table, then refuses connections. The database's own error must come out, "
+               "or another that is raised from it: an AttributeError of None has lost the reason.")  # fmt: skip
+NO_ORDER = Check("order by", "every query with LIMIT and OFFSET has an ORDER BY",
+                 "Without ORDER BY, the server may return the rows in a different order for each page.", ADVICE)  # fmt: skip
 BLOCK_ENDS = (
-    Check(
-        "closed",
-        "the connection is closed after the block",
-        "Which method runs at the end of the block, and what does it close?",
-    ),
-    Check(
-        "closed on error",
-        "the connection is also closed if the block fails",
-        "Does __exit__ also close the connection when it receives an exception?",
-    ),
-    Check(
-        "raises",
-        "an error in the block reaches the caller",
-        "What does the return value of __exit__ mean?",
-    ),
-)
+    Check("closed", "the connection is closed after the block",
+          "Which method runs at the end of the block, and what does it close?"),
+    Check("closed on error", "the connection is also closed if the block fails",
+          "Does __exit__ also close the connection when it receives an exception?"),
+    Check("raises", "an error in the block reaches the caller",
+          "What does the return value of __exit__ mean?"),
+)  # fmt: skip
+DEMO_CLOSED = Check("closed", "the demo function leaves no connection open", CLOSED.hint, ADVICE)
 
 CHECKS: dict[str, dict[str, Check]] = {
     "seed": _by_name(

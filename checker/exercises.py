@@ -6,11 +6,7 @@ from checker import tasks
 
 GENERATORS, DECORATORS, CONTEXT = "generators", "decorators", "context"
 # Patterns for the names of topic folders, such as python-generators-0x00.
-TOPIC_FOLDERS = {
-    GENERATORS: r"generator",
-    DECORATORS: r"decorator",
-    CONTEXT: r"context|async",
-}
+TOPIC_FOLDERS = {GENERATORS: "generator", DECORATORS: "decorator", CONTEXT: "context|async"}
 
 
 @dataclass(frozen=True)
@@ -20,7 +16,6 @@ class Exercise:
     topic: str
     file: str  # the course's name for it
     also: str  # a pattern for similar names, without digits, hyphens and underscores
-    needs: tuple[str, ...]  # what the file must define, in words for the verdict
 
     @property
     def about(self) -> str:
@@ -38,55 +33,20 @@ class Exercise:
 
 
 EXERCISES = (
-    Exercise(
-        "seed", "seed.py", GENERATORS, "seed.py", r"seed",
-        ("all of connect_db, create_database, connect_to_prodev, create_table and insert_data",),
-    ),
-    Exercise(
-        "1", "stream users", GENERATORS, "0-stream_users.py", r"streamusers?", ("stream_users",),
-    ),
-    Exercise(
-        "2", "batch processing", GENERATORS, "1-batch_processing.py", r"batchprocess\w*|\w*batch\w*",
-        ("stream_users_in_batches", "batch_processing"),
-    ),
-    Exercise(
-        "3", "lazy pagination", GENERATORS, "2-lazy_paginate.py", r"lazypaginat\w*|\w*paginat\w*",
-        ("lazy_paginate",),
-    ),
-    Exercise(
-        "4", "average age", GENERATORS, "4-stream_ages.py", r"stream\w*ages?|\w*average\w*",
-        ("stream_user_ages", "a function for the average"),
-    ),
-    Exercise(
-        "5", "query logging", DECORATORS, "0-log_queries.py", r"logquer\w*", ("log_queries",),
-    ),
-    Exercise(
-        "6", "connection decorator", DECORATORS, "1-with_db_connection.py", r"withdbconn\w*",
-        ("with_db_connection",),
-    ),
-    Exercise(
-        "7", "transactions", DECORATORS, "2-transactional.py", r"transaction\w*",
-        ("transactional",),
-    ),
-    Exercise(
-        "8", "retry on failure", DECORATORS, "3-retry_on_failure.py", r"retry\w*",
-        ("retry_on_failure",),
-    ),
-    Exercise(
-        "9", "query cache", DECORATORS, "4-cache_query.py", r"cache\w*", ("cache_query",),
-    ),
-    Exercise(
-        "10", "connection manager", CONTEXT, "0-databaseconnection.py", r"\w*databaseconn\w*|dbconn\w*",
-        ("DatabaseConnection",),
-    ),
-    Exercise(
-        "11", "query manager", CONTEXT, "1-execute.py", r"executequery|execute\w*|query\w*",
-        ("ExecuteQuery",),
-    ),
-    Exercise(
-        "12", "concurrent queries", CONTEXT, "3-concurrent.py", r"\w*concurrent\w*|async\w*",
-        ("async_fetch_users", "async_fetch_older_users", "fetch_concurrently"),
-    ),
+    Exercise("seed", "seed.py", GENERATORS, "seed.py", r"seed"),
+    Exercise("1", "stream users", GENERATORS, "0-stream_users.py", r"streamusers?"),
+    Exercise("2", "batch processing", GENERATORS, "1-batch_processing.py", r"\w*batch\w*"),
+    Exercise("3", "lazy pagination", GENERATORS, "2-lazy_paginate.py", r"\w*paginat\w*"),
+    Exercise("4", "average age", GENERATORS, "4-stream_ages.py", r"stream\w*ages?|\w*average\w*"),
+    Exercise("5", "query logging", DECORATORS, "0-log_queries.py", r"logquer\w*"),
+    Exercise("6", "connection decorator", DECORATORS, "1-with_db_connection.py", r"withdbconn\w*"),
+    Exercise("7", "transactions", DECORATORS, "2-transactional.py", r"transaction\w*"),
+    Exercise("8", "retry on failure", DECORATORS, "3-retry_on_failure.py", r"retry\w*"),
+    Exercise("9", "query cache", DECORATORS, "4-cache_query.py", r"cache\w*"),
+    Exercise("10", "connection manager", CONTEXT, "0-databaseconnection.py",
+             r"\w*databaseconn\w*|dbconn\w*"),
+    Exercise("11", "query manager", CONTEXT, "1-execute.py", r"execute\w*|query\w*"),
+    Exercise("12", "concurrent queries", CONTEXT, "3-concurrent.py", r"\w*concurrent\w*|async\w*"),
 )  # fmt: skip
 
 
@@ -98,8 +58,7 @@ def chosen(only: list[str]) -> list[Exercise]:
     found = []
     for word in only:
         text = word.lower().strip()
-        exact = [e for e in EXERCISES if e.number == text]
-        fitting = exact or [
+        fitting = [e for e in EXERCISES if e.number == text] or [
             e for e in EXERCISES if text and (text in e.title or text in e.file.lower())
         ]
         if not fitting:

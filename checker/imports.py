@@ -8,15 +8,23 @@ from checker.sandbox import Run
 from checker.sources import Source
 
 # A missing module is the answer's fault, except one of these or one that the answer declares.
-PACKAGES = {name: name for name in (
-    "aiomysql", "aiosqlite", "asyncmy", "asyncpg", "colorama", "django", "environs", "flask",
-    "matplotlib", "numpy", "pandas", "peewee", "pydantic", "requests", "rich", "sqlalchemy",
-    "tabulate", "tqdm", "unidecode", "uuid6",
-)} | {
-    "MySQLdb": "mysqlclient", "bs4": "beautifulsoup4", "dateutil": "python-dateutil",
-    "decouple": "python-decouple", "dotenv": "python-dotenv", "environ": "django-environ",
-    "faker": "Faker", "mysql": "mysql-connector-python", "psycopg": "psycopg[binary]",
-    "psycopg2": "psycopg2-binary", "pymysql": "PyMySQL", "yaml": "PyYAML",
+SAME_NAME = """
+    aiocache aiofiles aiohttp aiomysql aiopg aioredis aiosqlite alembic anyio arrow asyncmy asyncpg
+    asyncstdlib backoff bcrypt boltons cachetools click colorama colorlog cryptography cx_Oracle
+    databases django dataset diskcache emoji environs fastapi flask freezegun humanize hypothesis
+    joblib jinja2 loguru mariadb marshmallow matplotlib motor mysqlclient nest_asyncio numpy openpyxl
+    oracledb orjson ormar pandas passlib peewee pendulum polars pony prettytable psutil pyarrow
+    pydantic pymongo pyodbc pytest ratelimit redis requests retry retrying rich scipy seaborn simplejson
+    sqlalchemy sqlite_utils sqlmodel sqlparse stamina structlog tabulate tenacity termcolor toml toolz
+    tortoise tqdm trio typer ujson unidecode uuid6 uvloop wrapt
+"""
+PACKAGES = {name: name for name in SAME_NAME.split()} | {
+    "MySQLdb": "mysqlclient", "async_lru": "async-lru", "bs4": "beautifulsoup4",
+    "dateutil": "python-dateutil", "decouple": "python-decouple", "dotenv": "python-dotenv",
+    "environ": "django-environ", "faker": "Faker", "more_itertools": "more-itertools",
+    "mysql": "mysql-connector-python", "psycopg": "psycopg[binary]",
+    "psycopg2": "psycopg2-binary", "pymysql": "PyMySQL", "pythonjsonlogger": "python-json-logger",
+    "tortoise": "tortoise-orm", "yaml": "PyYAML",
 }  # fmt: skip
 CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from '([\w.-]+)'")
 

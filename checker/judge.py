@@ -6,6 +6,7 @@ from typing import NamedTuple
 
 from checker.answers import Answer
 from checker.checks import CHECKS, Check
+from checker.child.wanted import NAMES
 from checker.exercises import Exercise
 from checker.imports import explain_import, missing_package
 from checker.rows import count
@@ -15,7 +16,6 @@ from checker.sources import Source
 PASS, WRONG, CRASH, SYNTAX, MISSING = "PASS", "WRONG", "CRASH", "SYNTAX", "MISSING"
 TIMEOUT, EXITED, NEEDS, SKIPPED = "TIMEOUT", "EXITED", "NEEDS-DEPENDENCY", "SKIPPED"
 CHECKER = "CHECKER"
-NOT_REACHED = "the answer did not get as far as this check"
 VERDICTS = (PASS, WRONG, CRASH, SYNTAX, MISSING, TIMEOUT, EXITED, NEEDS, SKIPPED, CHECKER)
 TELLING = re.compile(
     r"error|exception|fail|denied|warn|could not|cannot|\d{4} \(\w{5}\)", re.IGNORECASE
@@ -76,7 +76,7 @@ class Result(NamedTuple):
 
     check: Check
     passed: bool
-    said: str = ""
+    said: str = ""  # these three only if it failed
     place: str = ""
     hint: str = ""
     crashed: bool = False
@@ -106,9 +106,8 @@ class Verdict:
 
     @property
     def score(self) -> str:
-        if not self.counted:
-            return ""
-        return f"{sum(result.passed for result in self.counted)}/{len(self.counted)}"
+        passed = sum(result.passed for result in self.counted)
+        return f"{passed}/{len(self.counted)}" if self.counted else ""
 
     @property
     def failed(self) -> list[Result]:
@@ -166,11 +165,6 @@ class Judge:
         telling = [line for line in lines if TELLING.search(line)]
         return f"; it printed: {(telling or lines)[-1][:200]}" if lines else ""
 
-    def printed_error(self, step: str) -> str:
-        """As printed(), if the step raised an error because it had hidden another one."""
-        is_none = "'NoneType' object" in (self.error(step) or {}).get("message", "")
-        return self.printed(step) if is_none else ""
-
     def swallow(self, *inside: str) -> str:
         """The place of the `except` that hides an error: here, or in the seed.py that this file uses."""
         path = self.source.path
@@ -202,7 +196,8 @@ class Judge:
         known = self.results.get(name)
         if known is None or (known.passed and not passed):
             check = CHECKS[self.exercise.number][name]
-            self.results[name] = Result(check, passed, said, place, hint or check.hint, **more)
+            told = ("", "", "") if passed else (said, place, hint or check.hint)
+            self.results[name] = Result(check, passed, *told, **more)
 
     def crashed(self, name: str, step: str, what: str) -> bool:
         """Fail the check if the step raised an error; return whether it did.
@@ -213,8 +208,10 @@ class Judge:
         if error is None:
             return False
         if self.tells_first(name, error):
+            said = f"{what} raised {describe(error)}"
+            if "'NoneType' object" in error["message"]:  # it may have hidden another error
+                said += self.printed(step)
             exits = "SystemExit" in error["bases"]
-            said = f"{what} raised {describe(error)}{self.printed_error(step)}"
             self.fail_at(name, error, said, crashed=True, exits=exits)
         return True
 
@@ -243,26 +240,25 @@ class Judge:
         file, line = place or (self.file, self.line)
         return f"{file}:{line}" if line else file
 
-    def unobserved(self) -> None:
-        """Mark every check, except advice, that has no result as not reached: it does not pass."""
-        for name, check in CHECKS[self.exercise.number].items():
-            if name not in self.results and not check.is_advice:
-                said = f"{NOT_REACHED}: {check.looks_for}"
-                self.results[name] = Result(
-                    check, False, said, self.file, check.hint, decided=False
-                )
-
     def in_order(self) -> list[Result]:
-        order = list(CHECKS[self.exercise.number])
-        return sorted(self.results.values(), key=lambda result: order.index(result.check.name))
+        """The results; a check without one, except advice, was not reached and does not pass."""
+        found = []
+        for name, check in CHECKS[self.exercise.number].items():
+            said = f"the answer did not get as far as this check: {check.looks_for}"
+            not_reached = Result(check, False, said, self.file, check.hint, decided=False)
+            if name in self.results or not check.is_advice:
+                found.append(self.results.get(name, not_reached))
+        return found
 
     # ---------------------------------------------------- checks that several exercises share
 
     def judge_import(self) -> None:
         """Check that importing the file raises no error and runs no query."""
         error = self.error("import")
-        said = f"importing the file raised {describe(error)}" if error else ""
-        self._record("demo", error is None, said, self.place_of(error) if error else "", "")
+        if error:
+            said = f"importing the file raised {describe(error)}"
+            self._record("demo", False, said, self.place_of(error), "")
+        self.check("demo", not error)
         texts = [text for event, _, text in self.fact("import", "sqlite") or [] if event == "sql"]
         texts += self.evidence("imported", "queries") or []
         queried = [text for text in texts if QUERY.match(text)]
@@ -307,36 +303,16 @@ class Judge:
 
 def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
     """Decide the verdict from the checks' results and from how the child ended."""
-    exercise, run = judge.exercise, judge.run
-    verdict = Verdict(exercise, WRONG, place=judge.file)
-    failed_import = judge.error("import")
-    missing = missing_package(run, answer)
-    if run.trouble:
-        verdict.verdict, verdict.said = (
-            CHECKER,
-            "the checker failed: " + run.trouble.strip()[-1500:],
-        )
+    run, failed_import = judge.run, judge.error("import")
+    if verdict := _not_judged(judge, answer):
         return verdict
-    if missing:
-        package, error = missing
-        verdict.verdict, verdict.place = NEEDS, judge.place_of(error)
-        verdict.said = f"imports {error['module']}, but its package {package} is not installed here"
-        verdict.hint = f"Not judged. Install {package} for the Python that runs check.py."
-        return verdict
-    if run.no_server:
-        verdict.verdict, verdict.said = (
-            SKIPPED,
-            "the answer connects to a MySQL server, which only seed.py and exercises 1 to 4 need",
-        )
-        return verdict
-    judge.unobserved()
-    verdict.results = judge.in_order()
+    verdict = Verdict(judge.exercise, WRONG, place=judge.file, results=judge.in_order())
+    failed, bases = verdict.failed, failed_import["bases"] if failed_import else ()
     if run.stopped:
         verdict.verdict, verdict.said = CRASH, f"{run.stopped}, in the step {run.step!r}"
         verdict.hint = "Look for a loop that writes files or starts processes without an end."
     elif judge.endless:
-        verdict.verdict, verdict.place = TIMEOUT, judge.file
-        verdict.said = "the answer was still retrying after 99 failures"
+        verdict.verdict, verdict.said = TIMEOUT, "the answer was still retrying after 99 failures"
         verdict.hint = "What ends your loop if every attempt fails?"
     elif run.timed_out:
         verdict.verdict = TIMEOUT
@@ -347,37 +323,42 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.verdict = CRASH if by_signal else EXITED
         how = "was killed" if by_signal else "ended its own process"
         verdict.said = f"the answer {how} while {doing(run.step)}"
-        verdict.hint = (
-            "A function should return or raise an error; it should never end the whole program."
-        )
-    elif failed_import and not needs_found:
-        exits = "SystemExit" in failed_import["bases"]
-        verdict.verdict = EXITED if exits else CRASH
-        _import_failed(verdict, judge, answer)
+        verdict.hint = "A function should return or raise an error, and never end the program."
+    elif failed and bases and not (needs_found and failed[0].decided and "Exception" not in bases):
+        verdict.verdict = EXITED if "SystemExit" in bases else CRASH
+        more, hint = explain_import(failed_import, answer)
+        verdict.said = f"importing the file raised {describe(failed_import)}{more}"
+        verdict.hint, verdict.place = hint or hint_for(failed_import), judge.place_of(failed_import)
     elif not needs_found:
-        verdict.said = f"the file does not define {' or '.join(exercise.needs)}"
+        found = judge.fact("functions", "found") or []
+        lacks = [name for name in NAMES[judge.exercise.number] if name not in found]
+        verdict.said = f"the file does not define {' or '.join(lacks)}"
         verdict.hint = "Compare your names with the functions and classes that the task names."
-    elif not verdict.failed:
+    elif not failed:
         verdict.verdict = PASS
-    elif failed_import and "Exception" in failed_import["bases"]:
-        verdict.verdict = CRASH
-        _import_failed(verdict, judge, answer)
-    elif any(result.exits for result in verdict.failed):
-        verdict.verdict = EXITED
-    elif verdict.failed[0].crashed or all(result.crashed for result in verdict.failed[:2]):
-        verdict.verdict = CRASH
-    if verdict.failed and not verdict.said:
-        first = next((result for result in verdict.failed if result.exits), verdict.failed[0])
+    else:
+        first = next((result for result in failed if result.exits), failed[0])
+        if first.exits:
+            verdict.verdict = EXITED
+        elif first.crashed or all(result.crashed for result in failed[:2]):
+            verdict.verdict = CRASH
         verdict.said, verdict.hint, verdict.place = first.said, first.hint, first.place
     return verdict
 
 
-def _import_failed(verdict: Verdict, judge: Judge, answer: Answer) -> None:
-    error = judge.error("import")
-    more, hint = explain_import(error, answer)
-    verdict.said = f"importing the file raised {describe(error)}{more}"
-    verdict.hint = hint or hint_for(error)
-    verdict.place = judge.place_of(error)
+def _not_judged(judge: Judge, answer: Answer) -> Verdict | None:
+    """The verdict if the checker failed, or this machine lacks what the answer needs."""
+    if trouble := judge.run.trouble.strip():
+        return Verdict(judge.exercise, CHECKER, f"the checker failed: {trouble[-1500:]}")
+    if missing := missing_package(judge.run, answer):
+        package, error = missing
+        said = f"imports {error['module']}, but its package {package} is not installed here"
+        hint = f"Not judged. Install {package} for the Python that runs check.py."
+        return Verdict(judge.exercise, NEEDS, said, hint, judge.place_of(error))
+    if judge.run.no_server:
+        said = "the answer connects to a MySQL server, which only seed.py and exercises 1 to 4 need"
+        return Verdict(judge.exercise, SKIPPED, said, place=judge.file)
+    return None
 
 
 def doing(step: str) -> str:

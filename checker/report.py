@@ -12,6 +12,7 @@ from checker.tasks import ROOT
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
 WIDTH = 100
+PARAGRAPH = textwrap.TextWrapper(WIDTH, " " * 5, " " * 7, break_on_hyphens=False)
 
 
 class Report:
@@ -96,13 +97,7 @@ class Report:
             self._indented(f"Hint: {hint}", DIM)
 
     def _indented(self, text: str, colour: str | None = None) -> None:
-        for part in textwrap.wrap(
-            printable(text),
-            WIDTH,
-            initial_indent=" " * 5,
-            subsequent_indent=" " * 7,
-            break_on_hyphens=False,
-        ):
+        for part in PARAGRAPH.wrap(printable(text)):
             self.line(self.paint(part, colour) if colour else part)
 
     def summary(self, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
@@ -111,9 +106,8 @@ class Report:
         for answer, verdicts in all_verdicts:
             cells = " ".join(self._cell(verdict) for verdict in verdicts)
             right = f"{_right(verdicts):2}/{len(verdicts)}"
-            self.line(
-                f"{answer.name:{longest}}  {right}  {cells}  {_not_judged(verdicts)}".rstrip()
-            )
+            line = f"{answer.name:{longest}}  {right}  {cells}  {_not_judged(verdicts)}"
+            self.line(line.rstrip())
         self.line()
         totals = [v.verdict for _, verdicts in all_verdicts for v in verdicts]
         self.line("  ".join(f"{totals.count(v)} {v}" for v in VERDICTS if v in totals))
@@ -171,28 +165,19 @@ def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:
 
 
 def _exercise_data(answer: Answer, verdict: Verdict) -> dict:
+    found = {name: getattr(verdict, name) for name in ("verdict", "score", "said", "hint", "place")}
+    checks = [
+        {"check": result.check.name, "severity": result.check.severity}
+        | {name: getattr(result, name) for name in ("passed", "said", "place", "hint", "decided")}
+        for result in verdict.results
+    ]
     return {
         "exercise": verdict.exercise.number,
         "title": verdict.exercise.title,
-        "verdict": verdict.verdict,
-        "score": verdict.score,
-        "said": verdict.said,
-        "hint": verdict.hint,
-        "place": verdict.place,
+        **found,
         "note": answer.note(verdict.exercise),
         "seconds": round(verdict.seconds, 2),
-        "checks": [
-            {
-                "check": result.check.name,
-                "severity": result.check.severity,
-                "passed": result.passed,
-                "said": "" if result.passed else result.said,
-                "place": "" if result.passed else result.place,
-                "hint": "" if result.passed else result.hint,
-                "decided": result.decided,
-            }
-            for result in verdict.results
-        ],
+        "checks": checks,
     }
 
 

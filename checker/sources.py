@@ -22,6 +22,7 @@ class Source:
         self.path, self.text, self.error = path, read_source(path), None
         try:
             self.tree = ast.parse(path.read_bytes(), filename=path.name)
+            compile(self.tree, path.name, "exec")  # finds an `await` outside of a function
         except (SyntaxError, ValueError, RecursionError, MemoryError, OSError) as error:
             self.tree, self.error = ast.Module([], []), error
 
@@ -33,6 +34,10 @@ class Source:
         line = getattr(self.error, "lineno", 0) or 0
         if any(map(MODULE_WITH_DIGIT.match, self.text.splitlines()[line - 1 : line])):
             return DIGIT_HINT
+        if "outside" in str(self.error):
+            return (
+                "Only an `async def` can contain `await`, and only a function `return` or `yield`."
+            )
         return "Check this line and the one before: brackets, quotes, colons and indentation."
 
     def names(self, imported: bool = True) -> set[str]:

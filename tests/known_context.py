@@ -2,7 +2,7 @@
 
 from typing import NamedTuple
 
-from checker.judge import CRASH, PASS, WRONG
+from checker.judge import CRASH, EXITED, NEEDS, PASS, SYNTAX, WRONG
 
 
 class Case(NamedTuple):
@@ -159,10 +159,11 @@ def DatabaseConnection(path="users.db"):
          CRASH, (), "importing the file raised ValueError: half way", 14),
     Case("an import that fails beside a mistake", "12",
          changed(CONCURRENT, "age > 40", "age >= 40") + "\nprint(asyncio.run(fetch_concurrently())[2])\n",
-         CRASH, ("older users", "both"), "importing the file raised IndexError", 17),
+         CRASH, ("older users",), "importing the file raised IndexError", 17),
     Case("sqlite3 in threads", "12", IN_THREADS),
     Case("gather returns the errors", "12",
-         changed(CONCURRENT, "async_fetch_older_users())", "async_fetch_older_users(), return_exceptions=True)")),
+         changed(CONCURRENT, "async_fetch_older_users())", "async_fetch_older_users(), return_exceptions=True)"),
+         WRONG, ("errors",), "fetch_concurrently() on a missing table returned the error in place of the rows", 15),
     Case("only one function hides its error", "12",
          CONCURRENT.replace("async def async_fetch_older_users():\n", "async def async_fetch_older_users():\n  try:\n")
          .replace("\nasync def fetch_concurrently", "  except aiosqlite.Error:\n    return []\n\nasync def fetch_concurrently"),
@@ -172,4 +173,59 @@ def DatabaseConnection(path="users.db"):
                  "    try:\n        return await asyncio.gather(async_fetch_users(), async_fetch_older_users())\n"
                  "    except Exception as error:\n        print('Error:', error)"),
          WRONG, ("errors",), "it printed: Error: no such table", 17),
+    Case("plain functions that return a coroutine", "12",
+         CONCURRENT.replace("async def async_fetch", "async def _fetch").replace("async def fetch_", """
+def async_fetch_users():
+    return _fetch_users()
+
+async_fetch_older_users = functools.partial(_fetch_older_users)
+
+def fetch_""").replace("return await asyncio", "return asyncio").replace("import asyncio", "import asyncio, functools")),
+    Case("a plain function that waits for its queries itself", "12",
+         changed(CONCURRENT, "async def fetch_concurrently():", "async def both():")
+         + "\ndef fetch_concurrently():\n    return asyncio.run(both())\n"),
+    Case("a function that cannot be awaited", "12",
+         CONCURRENT.replace("async def async_fetch_users():", "async def fetch():")
+         .replace("async def fetch_concurrently", "def async_fetch_users():\n    return asyncio.run(fetch())\n\nasync def fetch_concurrently")
+         .replace("gather(async_fetch_users()", "gather(fetch()"),
+         WRONG, ("all users",), "async_fetch_users() returns a value that cannot be awaited", 14),
+    Case("a lock lets one query run at a time", "12",
+         CONCURRENT.replace("    async with aiosqlite", "    async with lock, aiosqlite")
+         .replace("fetch_concurrently():\n", "fetch_concurrently():\n    global lock\n    lock = asyncio.Lock()\n")
+         .replace("async def async_fetch_users", "lock = asyncio.Lock()\n\nasync def async_fetch_users")
+         .replace("lock = asyncio.Lock()\n\n", "lock = contextlib.nullcontext()\n\n")
+         .replace("import asyncio", "import asyncio, contextlib"),
+         WRONG, ("concurrent",), "started only after the first had ended", 18),
+    Case("a query of its own before both run together", "12",
+         changed(CONCURRENT, "    return await asyncio", "    print(len(await async_fetch_users()))\n    return await asyncio")),
+    Case("a slow start of one query", "12",
+         changed(CONCURRENT, "users():\n    async with", "users():\n    await asyncio.sleep(3)\n    async with")),
+    Case("sqlite3 without threads", "12",
+         IN_THREADS.replace("asyncio.to_thread(fetch, ", "asyncio.sleep(0, fetch(").replace('")\n\nasync', '"))\n\nasync'),
+         WRONG, ("concurrent", "async"), "started only after the first had ended", 5),
+    Case("time.sleep in a coroutine", "12",
+         changed(CONCURRENT, "users():\n    async with", "users():\n    time.sleep(1)\n    async with").replace("import asyncio", "import asyncio, time"),
+         WRONG, ("async",), "time.sleep(1) blocks the event loop", 5),
+    Case("time.sleep in a thread", "12", changed(IN_THREADS, "sql):\n", "sql):\n    time.sleep(1)\n").replace("import asyncio", "import asyncio, time")),
+    Case("a connection that only its cursor closes", "12",
+         changed(CONCURRENT, '    async with aiosqlite.connect("users.db") as db:\n        async with db.execute("SELECT * FROM users W',
+                 '    db = await aiosqlite.connect("users.db")\n    if db:\n        async with db.execute("SELECT * FROM users W'),
+         WRONG, ("closed",), "your code never closes", 5),
+    Case("await outside of an async function", "12", changed(CONCURRENT, "async def fetch_conc", "def fetch_conc"),
+         SYNTAX, (), "'await' outside async function", 15),
+    Case("a package for databases", "12", "from databases import Database\n" + CONCURRENT, NEEDS, (), "package databases is not installed", 1),
+    Case("the wrong users twice", "12", changed(CONCURRENT, "age > 40", "age >= 40"), WRONG, ("older users",), "got [2, 'Linus 2'", 9),
+    Case("exit hides database errors only", "10",
+         changed(CONNECTION, "self.conn.close()", "self.conn.close()\n        return kind is not None and issubclass(kind, sqlite3.Error)"),
+         WRONG, ("raises",), "the block with sqlite3.OperationalError failed, but the caller got no error", 11),
+    Case("exit hides database errors only", "11",
+         changed(QUERY, "self.conn.close()", "self.conn.close()\n        return kind is not None and issubclass(kind, sqlite3.Error)"),
+         WRONG, ("raises",), "the block with sqlite3.OperationalError failed, but the caller got no error", 13),
+    Case("closed when it is collected", "10",
+         changed(CONNECTION, "self.conn.close()", "pass\n\n    def __del__(self):\n        self.conn.close()"),
+         WRONG, ("closed", "closed on error"), "the block opens 1 connection that your code never closes", 11),
+    Case("an exit before the function is defined", "5",
+         "import functools, sys\n\ndef log_queries(function):\n    @functools.wraps(function)\n    def wrapper(*args, **kwargs):\n"
+         "        print(kwargs.get('query') or args[0])\n        return function(*args, **kwargs)\n    return wrapper\n\nsys.exit(2)\n\n@log_queries\ndef fetch_all_users(query):\n    return []\n",
+         EXITED, (), "importing the file raised SystemExit: 2", 10),
 ]  # fmt: skip

@@ -89,7 +89,7 @@ ENDS = {
     ),
     "module": End("5", "import with_db_connection\n", CRASH, "with_db_connection"),
     "other names": End("5", "def something():\n    pass\n", WRONG, "does not define log_queries"),
-    "equal to all": End("10", EQUAL_TO_ALL, WRONG, "expected a list of users"),
+    "equal to all": End("10", EQUAL_TO_ALL, WRONG, "got an object of type Equal"),
     "unprintable": End("1", UNPRINTABLE, CRASH, "no part of me"),
     "surrogates": End("5", "raise ValueError('\\udc80\\x00\\x1b[31m')\n", CRASH, "ValueError"),
     "no facts": End("1", "def stream_users():\n    yield object()\n", WRONG, "expected rows like"),

@@ -193,10 +193,8 @@ KNOWN_WRONG = [
     Wrong("12", "both", {"return await asyncio.gather": "await asyncio.gather"}),
     Wrong("12", "concurrent", {"return await asyncio.gather(async_fetch_users(), async_fetch_older_users())":
                                "return await async_fetch_users(), await async_fetch_older_users()"}),
-    Wrong("12", "async", {"import aiosqlite": "import sqlite3",
-                          '    async with aiosqlite.connect("users.db") as db:\n        async with db.execute("SELECT * FROM users") as cursor:\n            return await cursor.fetchall()':
-                          '    db = sqlite3.connect("users.db")\n    rows = db.execute("SELECT * FROM users").fetchall()\n    db.close()\n    return rows',
-                          "import asyncio\n": "import asyncio\n\nimport aiosqlite\n"}),
+    Wrong("12", "async", {"import asyncio\n": "import asyncio\nimport time\n",
+                          "_older_users():\n    async": "_older_users():\n    time.sleep(1)\n    async"}),
     Wrong("12", "closed", {'    async with aiosqlite.connect("users.db") as db:\n        async with db.execute("SELECT * FROM users") as cursor:\n            return await cursor.fetchall()':
                            '    db = await aiosqlite.connect("users.db")\n    return await db.execute_fetchall("SELECT * FROM users")'}),
     Wrong("12", "errors", {'    async with aiosqlite.connect("users.db") as db:\n        async with db.execute("SELECT * FROM users") as cursor:\n            return await cursor.fetchall()':

@@ -106,9 +106,7 @@ class Observer:
         sys.modules[file.stem] = module
         with self.step("import") as fact:
             try:
-                if not self._executed(spec, module, file):
-                    self._without_users(module)
-                    spec.loader.exec_module(module)
+                self._execute(spec, module, file)
             finally:
                 fact["names"] = [name for name in vars(module) if not name.startswith("__")]
                 module = sys.modules.get(file.stem, module)  # some replace it by a callable
@@ -117,23 +115,19 @@ class Observer:
         self.sleeps.clear()
         return module
 
-    def _executed(self, spec, module: ModuleType, file: Path) -> bool:
-        """Run the file; False if it creates a table and fails because there are users already."""
+    def _execute(self, spec, module: ModuleType, file: Path) -> None:
+        """Run the file; if it creates a table and fails, once more in a database without users."""
         try:
-            spec.loader.exec_module(module)
+            return spec.loader.exec_module(module)
         except sqlite3.Error:
             if not MAKES_TABLE.search(file.read_bytes()):
                 raise
-            return False
-        return True
-
-    def _without_users(self, module: ModuleType) -> None:
-        """Undo what the file defined, and drop the users: it was written for an empty database."""
         for name in [name for name in vars(module) if not name.startswith("__")]:
             delattr(module, name)
         gc.collect()  # closes connections, and so frees their locks
         with contextlib.closing(self.watch.real_connect()) as connection:
             connection.execute("DROP TABLE IF EXISTS users")
+        return spec.loader.exec_module(module)
 
     def describe(self, error: BaseException) -> dict:
         """The error as a dict, with the place in the answer where it was raised, if known."""
@@ -187,12 +181,10 @@ def _message(error: BaseException) -> str:
 
 def plain(value, text: int = MAX_TEXT, depth: int = 6):
     """Convert a value for JSON: rows of any kind become lists or dicts, numbers stay numbers."""
-    if value is None or value is True or value is False:
+    if value is None or value is True or value is False or isinstance(value, float):
         return value
     if isinstance(value, int) and abs(value) < 1 << 63:
         return int(value)
-    if isinstance(value, float):
-        return float(value)
     if isinstance(value, Decimal) and value.is_finite():
         return int(value) if value == value.to_integral_value() else float(value)
     if isinstance(value, str):
@@ -213,12 +205,11 @@ def _is_row(value) -> bool:
 
 def find(module: ModuleType, *patterns: str, kind: Callable = callable):
     """The module's value whose name matches; earlier patterns are preferred. None without a match."""
-    names = [name for name in vars(module) if not name.startswith("__")]
-    for pattern in patterns:
-        for name in names:
-            if re.fullmatch(pattern, name, re.IGNORECASE) and kind(vars(module)[name]):
-                return vars(module)[name]
-    return None
+    named = [(name, value) for name, value in vars(module).items() if not name.startswith("__")]
+    return next((
+        value for pattern in patterns for name, value in named
+        if re.fullmatch(pattern, name, re.IGNORECASE) and kind(value)
+    ), None)  # fmt: skip
 
 
 def is_own(module: ModuleType, value) -> bool:
@@ -262,14 +253,10 @@ def has_callable(parameter: inspect.Parameter) -> bool:
 
 def finish(result, limit: int = MAX_ITEMS):
     """Run a generator to its end and return a list of its items; return other results unchanged."""
-    if hasattr(result, "__next__"):
-        return list(islice(result, limit))
-    return result
+    return list(islice(result, limit)) if hasattr(result, "__next__") else result
 
 
 def drop(iterator) -> None:
     """Stop reading early, as a caller that leaves its loop does."""
-    close = getattr(iterator, "close", None)
-    if close is not None:
-        close()
+    getattr(iterator, "close", lambda: None)()
     gc.collect()

@@ -4,9 +4,13 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import re
+import sqlite3
+import threading
+import time
 from pathlib import Path
 
-from checker.child.observe import Observer, call, find, finish, has_callable
+from checker.child.observe import Observer, call, find, has_callable
 from checker.child.wanted import NAMES
 
 ALL = "SELECT * FROM users"
@@ -23,20 +27,18 @@ def connection(observer: Observer, file: Path) -> None:
         return
     # Some answers take the query here, too, and return the rows.
     values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
+    enter = functools.partial(call, manager, values, _other, PARAMETERS)
     kept = {}
 
-    def rows(given):
+    def read(given, fetch="fetchall"):
         kept["given"] = given
-        return given if isinstance(given, list | tuple) else _query(given, ALL).fetchall()
+        return given if isinstance(given, list | tuple) else _query(given, ALL, fetch)
 
-    _block(observer, "rows", lambda: call(manager, values, _other, PARAMETERS), rows)
-    with observer.step("after") as fact:
-        fact["usable"] = _still_works(kept.pop("given", None))
-
-    def half(given):
-        return given if isinstance(given, list | tuple) else _query(given, ALL).fetchone()
-
-    _block(observer, "failing", lambda: call(manager, values, _other, PARAMETERS), half, fails=True)
+    _block(observer, "rows", enter, read)
+    with observer.step("after") as fact, contextlib.suppress(Exception):  # it should be closed
+        _query(kept.pop("given", None), "SELECT 1")
+        fact["usable"] = True
+    _fail(observer, enter, functools.partial(read, fetch="fetchone"))
 
 
 def query(observer: Observer, file: Path) -> None:
@@ -56,19 +58,26 @@ def query(observer: Observer, file: Path) -> None:
     ):
         _block(observer, name, enter(where, value), _rows)
     half = functools.partial(_rows, fetch="fetchone")
-    _block(observer, "failing", enter("users WHERE age >", 25), half, fails=True)
+    _fail(observer, enter("users WHERE age >", 25), half)
     _block(observer, "bad query", enter("nowhere WHERE age >", 25), _rows)
 
 
-def _block(observer: Observer, name: str, enter, read, *, fails: bool = False) -> None:
-    """Run a with block that reads rows, and fails at its end if `fails`."""
+def _fail(observer: Observer, enter, read) -> None:
+    _block(observer, "failing", enter, read, LookupError("raised inside"))
+    _block(observer, "failing query", enter, read, sqlite3.OperationalError("raised inside"))
+
+
+def _block(observer: Observer, name: str, enter, read, error: Exception | None = None) -> None:
+    """Run a with block that reads rows, and raises this error at its end."""
     observer.mark(f"{name} begins")
-    with observer.step(name) as fact, enter() as given:
-        fact["entered"], fact["gives"] = 1, type(given).__name__
-        if given is not None:
-            fact["value"] = read(given)
-        if fails:
-            raise observer.fault(LookupError("raised inside"))
+    with observer.step(name) as fact:
+        manager = enter()  # kept, since its __del__ may close what the block leaves open
+        with manager as given:
+            fact["entered"], fact["gives"] = 1, type(given).__name__
+            if given is not None:
+                fact["value"] = read(given)
+            if error:
+                raise observer.fault(error)
     observer.mark(f"{name} done")
 
 
@@ -98,53 +107,129 @@ def _form(observer: Observer, module, manager):
 
 
 def concurrent(observer: Observer, file: Path) -> None:
+    blocked = _record_blocking(file)
+    _keep_connections()
     module = observer.load(file)
-    names = NAMES["12"]
-    everybody = find(module, *names["async_fetch_users"], kind=_async)
-    older = find(module, *names["async_fetch_older_users"], kind=_async)
-    both = find(module, *names["fetch_concurrently"])
-    functions = {"users": everybody, "older": older, "both": both}
-    functions = {name: function for name, function in functions.items() if function}
+    blocked.clear()
+    functions = {}
+    for step, names in zip(("users", "older", "both"), NAMES["12"].values(), strict=True):
+        kind = callable if step == "both" else inspect.iscoroutinefunction
+        # A function of the very name may return a coroutine without being a coroutine function.
+        if function := find(module, names[0]) or find(module, *names, kind=kind):
+            functions[step] = function
     with observer.step("functions") as fact:
         fact["found"] = list(functions)
-    for name, function in functions.items():
-        with observer.step(name) as fact:
-            fact["value"] = _run(function)
-    if both is not None:
-        _overlap(observer, module, everybody, older, both)
-    with contextlib.closing(observer.watch.real_connect()) as broken:
-        broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
-        broken.commit()
+    in_turn = "both" in functions and _overlap(observer, module, functions)
+    for step, function in functions.items():
+        waits = 4 if step == "both" and not in_turn else 0
+        with observer.step(step) as fact, _meeting(observer.watch, fact, waits):
+            fact["value"] = _run(function, fact)
+    with observer.step("blocked") as fact:
+        fact["sleeps"] = blocked[:2]
+    try:
+        with contextlib.closing(observer.watch.real_connect()) as broken:
+            broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
+    except sqlite3.OperationalError:  # a connection that is still open holds a lock
+        return
     for name, function in functions.items():
         with observer.step(f"{name} without table") as fact:
-            fact["value"] = _run(function)
+            fact["value"] = _run(function, fact)
 
 
-def _run(function):
-    """Run an async function, or a plain one that calls asyncio.run itself."""
+def _record_blocking(file: Path) -> list[float]:
+    """Record the line and the seconds of each time.sleep() in an event loop; shorten asyncio's."""
+    blocked, sleep, sleep_async = [], time.sleep, asyncio.sleep
+
+    def recording(seconds):
+        with contextlib.suppress(RuntimeError):  # no loop runs in this thread
+            asyncio.get_running_loop()
+            caller = inspect.currentframe().f_back
+            is_here = caller.f_code.co_filename == str(file)
+            blocked.extend((caller.f_lineno * is_here, seconds))
+        sleep(seconds)
+
+    time.sleep = recording
+    asyncio.sleep = lambda delay, result=None: sleep_async(min(delay, 0.05), result)
+    return blocked
+
+
+def _keep_connections() -> None:
+    """Keep aiosqlite's connections: some versions close them when they are collected."""
+    with contextlib.suppress(ImportError):
+        import aiosqlite
+
+        connect, kept = aiosqlite.connect, []
+
+        @functools.wraps(connect)
+        def keeping(*args, **options):
+            kept.append(connect(*args, **options))
+            return kept[-1]
+
+        aiosqlite.connect = aiosqlite.core.connect = keeping
+
+
+def _run(function, fact: dict):
+    """Call a function and wait for its result; one that is not awaitable is of kind "plain"."""
     values = {DATABASE: "users.db", PARAMETERS: 40}
-    if not inspect.iscoroutinefunction(function):
-        return call(function, values, _other)
 
-    async def attempt():
-        try:
-            return await call(function, values, _other)
-        except AttributeError as error:
-            if error.obj != values[DATABASE]:
-                raise
-        import aiosqlite  # the function takes a connection where others take a path
+    async def finished(result=None):
+        async with asyncio.timeout(8):
+            try:
+                result = call(function, values, _other) if result is None else result
+                return await result if inspect.isawaitable(result) else result
+            except AttributeError as error:
+                if error.obj != values[DATABASE]:
+                    raise
+            import aiosqlite  # the function takes a connection where others take a path
 
-        async with aiosqlite.connect(values[DATABASE]) as connection:
-            return await call(function, values | {DATABASE: connection}, _other)
+            async with aiosqlite.connect(values[DATABASE]) as connection:
+                return await call(function, values | {DATABASE: connection}, _other)
 
-    async def limited():
-        return await asyncio.wait_for(attempt(), 8)
+    if inspect.iscoroutinefunction(function):
+        return asyncio.run(finished())
+    try:
+        result = call(function, values, _other)
+    except RuntimeError as error:
+        if "event loop" not in str(error):  # gather() and others need a running one
+            raise
+        return asyncio.run(finished())
+    if inspect.isawaitable(result):
+        return asyncio.run(finished(result))
+    fact["kind"] = "plain"
+    return result
 
-    return asyncio.run(limited())
+
+@contextlib.contextmanager
+def _meeting(watch, fact: dict, waits: int):
+    """Make a SELECT in a thread wait a second for another connection, at most `waits` times.
+
+    Adds to the fact how many connections read, and how many of them at the same time.
+    """
+    note, reading, waiting, met = watch.note, set(), set(), threading.Event()
+
+    def noting(event: str, number: int, text: str = "") -> None:
+        nonlocal waits
+        note(event, number, text)
+        if event != "close" and waiting - {number}:
+            met.set()
+        if event == "sql" and re.match(r"\s*(select|with)\b", text, re.IGNORECASE):
+            reading.add(number)
+            if waits > 0 and threading.current_thread() is not threading.main_thread():
+                waits -= 1
+                waiting.add(number)
+                met.wait(1)
+                waiting.discard(number)
+
+    watch.note = noting
+    try:
+        yield
+    finally:
+        watch.note = note
+        fact |= {"calls": len(reading), "most": 1 + met.is_set()}
 
 
-def _overlap(observer: Observer, module, everybody, older, both) -> None:
-    """Replace both functions by slow ones: does the second start before the first ends?"""
+def _overlap(observer: Observer, module, functions: dict) -> bool:
+    """Replace both functions by slow ones; return whether the second starts after the first ends."""
     running = most = calls = 0
 
     async def slow(*_args, **_options):
@@ -156,17 +241,16 @@ def _overlap(observer: Observer, module, everybody, older, both) -> None:
         running -= 1
         return [(1, "Ada", "ada@example.com", 50)]
 
-    ids = {id(function) for function in (everybody, older) if function is not None}
+    ids = {id(function) for step, function in functions.items() if step != "both"}
     replaced = {name: value for name, value in vars(module).items() if id(value) in ids}
     vars(module).update(dict.fromkeys(replaced, slow))
-    try:
-        with observer.step("overlap") as fact:
-            try:
-                _run(both)
-            finally:
-                fact |= {"calls": calls, "most": most}
-    finally:
-        vars(module).update(replaced)
+    with observer.step("overlap") as fact:
+        try:
+            _run(functions["both"], fact)
+        finally:
+            vars(module).update(replaced)
+            fact |= {"calls": calls, "most": most}
+    return calls > 1 and most < 2
 
 
 def _other(name: str):
@@ -178,43 +262,25 @@ def _manager(module):
     return lambda value: callable(value) and getattr(value, "__module__", "") == module.__name__
 
 
-def _async(value) -> bool:
-    return inspect.iscoroutinefunction(value)
-
-
 def _kind(given) -> str:
     if hasattr(given, "cursor") and callable(given.cursor) and hasattr(given, "commit"):
         return "connection"
     return "cursor" if hasattr(given, "fetchall") and hasattr(given, "execute") else "other"
 
 
-def _query(given, sql: str):
-    """Run the query on a connection, a cursor, or an object that holds one; return a cursor."""
+def _query(given, sql: str, fetch: str = "fetchall"):
+    """Run the query on a connection, a cursor, or an object that holds one; return its rows."""
     if _kind(given) == "connection":
         given = given.cursor()
     elif _kind(given) == "other":
         for inner in _inside(given, "cursor", "conn", "connection", "db"):
             if _kind(inner) != "other":
-                return _query(inner, sql)
+                return _query(inner, sql, fetch)
         for name in ("execute", "query", "execute_query", "fetch_all", "run"):
             if callable(getattr(given, name, None)):
-                result = getattr(given, name)(sql)
-                return result if hasattr(result, "fetchall") else _Fetched(finish(result))
+                return _rows(getattr(given, name)(sql), fetch)
     given.execute(sql)
-    return given
-
-
-class _Fetched:
-    """Rows that were fetched already, in the shape of a cursor."""
-
-    def __init__(self, rows):
-        self._rows = rows
-
-    def fetchall(self):
-        return self._rows
-
-    def fetchone(self):
-        return self._rows
+    return getattr(given, fetch)()
 
 
 def _rows(given, fetch: str = "fetchall"):
@@ -235,15 +301,6 @@ def _inside(given, *names: str) -> list:
     """The attributes of these names, with and without an underscore, that are no methods."""
     values = [getattr(given, prefix + name, None) for prefix in ("", "_") for name in names]
     return [v for v in values if v is not None and not inspect.isroutine(v)]
-
-
-def _still_works(given) -> bool:
-    """Whether a query still works after the block."""
-    try:
-        _query(given, "SELECT 1")
-    except Exception:
-        return False
-    return True
 
 
 OBSERVE = {"10": connection, "11": query, "12": concurrent}
