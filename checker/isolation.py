@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 
@@ -25,6 +25,7 @@ LINKS = {"/var/tmp": "/tmp", "/dev/shm": "/tmp", "/dev/fd": "/proc/self/fd"}  # 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 SETTINGS = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+NO_RIGHTS = ("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")  # of setpriv
 OF_PREFIX = ("bin", "lib", "lib32", "lib64", "ssl", "pyvenv.cfg")  # it may be the home folder
 WARNING = (
     "this machine cannot isolate answers, so they can read and change your files; install bubblewrap"
@@ -40,32 +41,26 @@ def isolation() -> Command | None:
     It is a function that makes the command from a folder to mount on, the paths to show, with their
     paths inside, and the program; one path may be `writable`.
     """
-    ways: list[Command] = [*_as_nobody()] if os.geteuid() == 0 else []
-    if bwrap := shutil.which("bwrap"):
-        for user in (["--unshare-user", "--disable-userns"], ["--unshare-user"]):
-            ways.append(functools.partial(_bubblewrap, [bwrap, *user]))
-    if (unshare := shutil.which("unshare")) and shutil.which("setpriv"):
-        ways.append(functools.partial(_unshare, [unshare, "--map-root-user"]))
+    ways: list[Command] = [
+        functools.partial(_bubblewrap, [_tool("bwrap"), "--unshare-user", "--disable-userns"]),
+        functools.partial(_unshare, [_tool("unshare"), "--map-root-user"]),
+    ]
+    if os.geteuid() == 0:
+        as_nobody = ((_bubblewrap, "bwrap"), (_unshare, "unshare"))
+        ways[:0] = [functools.partial(_as_nobody, way, _tool(name)) for way, name in as_nobody]
     return next(filter(_works, ways), None)
 
 
-def _as_nobody() -> Iterator[Command]:
+def _tool(name: str) -> str:
+    return shutil.which(name) or name  # as if it were there: then that way does not work
+
+
+def _as_nobody(way: Command, tool: str, folder, shown, program, writable=None) -> list[str]:
     """For root: the program runs as a user that owns nothing, whose processes the kernel limits."""
-    setpriv, bwrap, unshare = map(shutil.which, ("setpriv", "bwrap", "unshare"))
-    if not setpriv:
-        return
-    for tool, way in ((bwrap, _bubblewrap), (unshare, _unshare)):
-
-        def command(folder, shown, program, writable=None, tool=tool, way=way):
-            user = str((1 << 20) + secrets.randbelow(1 << 30))
-            change = [setpriv, "--reuid", user, "--regid", user, "--clear-groups"]
-            change += ["--pdeathsig", "KILL"]  # again, since a new user has none
-            rights = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-            change = [] if writable else [*change, *rights]
-            return way([tool], folder, shown, [*change, *program], writable)
-
-        if tool:
-            yield command
+    user = str((1 << 20) + secrets.randbelow(1 << 30))
+    change = [_tool("setpriv"), "--reuid", user, "--regid", user, "--clear-groups", *NO_RIGHTS]
+    change += ["--pdeathsig", "KILL"]  # again, since a new user has none
+    return way([tool], folder, shown, [*([] if writable else change), *program], writable)
 
 
 def _works(way: Command) -> bool:
@@ -116,7 +111,8 @@ def _unshare(
     ]
     for place, size in SIZES.items():
         script.append(f"mkdir .{place}; mount -t tmpfs -o mode=1777,size={size} tmpfs .{place}")
-    mounts = _mount_points()
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    mounts = [line.split()[4].replace("\\040", " ") for line in lines]
     for source, place in (shown := _readable(shown)).items():
         script.append(f"mkdir -p {quote('.' + os.path.dirname(place))}")
         if os.path.islink(source):
@@ -144,18 +140,12 @@ def _unshare(
         "pivot_root . old; cd /; unset OLDPWD; umount -l old; mount -o remount,bind,ro /",
         'PATH=$wanted; exec "$@"',
     ]
-    setpriv = shutil.which("setpriv")
+    setpriv = _tool("setpriv")
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-    no_rights = [setpriv, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-    if program[0] == setpriv:  # which drops them itself
-        no_rights = []
+    if program[0] != setpriv:  # which would drop them itself
+        program = [setpriv, *NO_RIGHTS, *program]
     shell = ["/bin/sh", "-c", "\n".join(script), "-"]
-    return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *no_rights, *program]
-
-
-def _mount_points() -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
-    return [line.split()[4].replace("\\040", " ") for line in lines]
+    return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *program]
 
 
 def _flags(path: str) -> list[str]:
@@ -183,9 +173,8 @@ def _readable(shown: dict[str, str]) -> dict[str, str]:
     prefixes.append(os.path.dirname(os.path.dirname(os.path.realpath(python))))
     places = [*SYSTEM, *(f"/etc/{name}" for name in SETTINGS)]
     places += [os.path.join(prefix, name) for prefix in prefixes for name in OF_PREFIX]
-    found: list[str] = []
+    found: dict[str, str] = {}
     for place in sorted(map(os.path.normpath, places), key=len):  # a folder before what is in it
-        inside_another = any(Path(place).is_relative_to(other) for other in found)
-        if os.path.exists(place) and not inside_another:
-            found.append(place)
-    return {place: place for place in found} | shown
+        if os.path.exists(place) and not any(map(Path(place).is_relative_to, found)):
+            found[place] = place
+    return found | shown

@@ -239,7 +239,7 @@ class Judge:
     def place_of(self, error: dict) -> str:
         place = error.get("place")
         file, line = place or (self.file, self.line)
-        return f"{file}:{line}" if line else file
+        return f"{file}:{line}" if line else str(file)
 
     def unobserved(self) -> None:
         """Mark every check, except advice, that has no result as not reached: it does not pass."""

@@ -43,26 +43,64 @@ class Task:
     exercise: Exercise
 
 
+class ServerLost(Exception):
+    """The private server ended during an exercise."""
+
+
 class Servers:
     """Private servers, each used for one exercise at a time; `reason` says why there are none."""
 
-    def __init__(self, servers: list[databases.Database], reason: str = ""):
-        self.reason, self.free = reason, queue.Queue()
-        for server in servers:
-            self.free.put(server)
+    def __init__(self, stack: contextlib.ExitStack):
+        self._stack, self.reason = stack, ""
+        self._free, self._lost = queue.SimpleQueue(), queue.SimpleQueue()
+
+    def start(self, count: int) -> None:
+        """Start servers. Call it in the main thread: they end with the thread that started them."""
+        self.reason = self.reason or (count and databases.why_no_server()) or ""
+        started = [None] * count  # then nobody waits for one
+        try:
+            if not self.reason:
+                started = self._stack.enter_context(databases.servers(count))
+        except Exception as error:  # the driver's own, too
+            self.reason = f"the private server does not start: {str(error).strip()[-300:]}"
+        for server in started:
+            self._free.put(server)
+
+    def wake(self, count: int) -> None:
+        """Let so many that wait for a server go on without one."""
+        for _ in range(count):
+            self._free.put(None)
+
+    def replace_lost(self) -> None:
+        """Start a server for each one that ended during an exercise. Call it in the main thread."""
+        while not self._lost.empty():
+            self._lost.get()
+            self.start(1)
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[databases.Database | None]:
+        """A server that nobody else uses, as soon as there is one; None if none can be started.
+
+        Raises ServerLost if it ended meanwhile, whatever that made the caller raise.
+        """
+        server = self._free.get()
+        try:
+            yield server
+        finally:
+            if server is None or server.is_alive():
+                self._free.put(server)
+            else:
+                self._lost.put(server)
+                raise ServerLost
 
 
 @contextlib.contextmanager
 def started_servers(count: int) -> Iterator[Servers]:
     """Run private servers. Enter it in the main thread."""
-    reason = databases.why_no_server() if count else ""
     with contextlib.ExitStack() as stack:
-        servers = []
-        try:
-            servers = stack.enter_context(databases.servers(0 if reason else count))
-        except Exception as error:  # the driver's own, too
-            reason = f"the private server does not start: {str(error).strip()[-300:]}"
-        yield Servers(servers, reason or "")
+        servers = Servers(stack)
+        servers.start(count)
+        yield servers
 
 
 def check(
@@ -82,12 +120,14 @@ def check(
     count = 0 if servers else min(jobs, MAX_SERVERS, (sum(map(wants_server, tasks)) + 4) // 5)
     sandbox.stopping.clear()
     with started_servers(count) as own, ThreadPoolExecutor(jobs) as pool:
-        checker = _Checker(servers or own, seconds)
+        servers = servers or own
+        checker = _Checker(servers, seconds)
         try:
             # Here too: if SIGTERM comes while it submits, leaving the pool would wait for what runs.
             running = {pool.submit(checker.check, task): task for task in tasks}
             pending = set(running)
             while pending:
+                servers.replace_lost()
                 # In short waits: a signal that comes just before one is handled only after it.
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -95,6 +135,7 @@ def check(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             sandbox.end_running()
+            servers.wake(jobs)
             raise
     return [done.result() for done in running]  # in the order in which they were submitted
 
@@ -111,18 +152,23 @@ def wants_server(task: Task) -> bool:
 
 class _Checker:
     def __init__(self, servers: Servers, seconds: float):
-        self._free, self._no_server, self._seconds = servers.free, servers.reason, seconds
+        self._servers, self._seconds = servers, seconds
 
     def check(self, task: Task) -> Verdict:
         """The verdict on one exercise; any error of the checker becomes a CHECKER verdict."""
         started = time.monotonic()
         try:
-            verdict = self._check(task)
+            verdict = _masked(self._check(task), task.answer)
+        except ServerLost:
+            said = (
+                "the private server ended during this exercise, so it is not judged: check it again"
+            )
+            verdict = Verdict(task.exercise, CHECKER, said)
         except Exception:
             said = "the checker failed: " + traceback.format_exc(limit=-4)
-            verdict = Verdict(task.exercise, CHECKER, said)
+            verdict = _masked(Verdict(task.exercise, CHECKER, said), task.answer)
         verdict.seconds = time.monotonic() - started
-        return _masked(verdict, task.answer)
+        return verdict
 
     def _check(self, task: Task) -> Verdict:
         answer, exercise = task.answer, task.exercise
@@ -145,21 +191,16 @@ class _Checker:
             return Verdict(exercise, MISSING, f"still to do: {', '.join(to_do)}", place=place)
         if not wants_server(task):
             return self._run(task, file, place, source, None)
-        if self._no_server:
-            return Verdict(exercise, SKIPPED, self._no_server, place=place)
-        server = self._free.get()
-        try:
+        with self._servers.one() as server:
+            if server is None:
+                return Verdict(exercise, SKIPPED, self._servers.reason, place=place)
             return self._run(task, file, place, source, server)
-        finally:
-            self._free.put(server)
 
     def _run(self, task: Task, file: Path, place: str, source: Source, server) -> Verdict:
         answer, exercise = task.answer, task.exercise
         with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
-            given = folder / "given"
-            for name in ("home", "tmp"):
-                (given / name).mkdir(parents=True)
-            root = given / "answer"
+            room = sandbox.Room(folder)
+            root = room.given / "answer"
             sandbox.copy_answer(answer.root, root)
             copied = root / place
             copied.parent.mkdir(parents=True, exist_ok=True)
@@ -167,38 +208,27 @@ class _Checker:
             header = _csv_header(answer)
             _put_data(task, root, copied.parent, header)
             proxy = mysql = None
-            room = sandbox.Room(given)
             if server is not None:
                 server.reset(tables=exercise.number != "seed")
                 if exercise.number != "seed":
                     server.prepare("alx_prodev")  # for answers that write USE alx_prodev
-                proxy = stack.enter_context(contextlib.closing(
-                    CountingProxy(folder / "mysql.sock", server.socket)))  # fmt: skip
-                mysql = str(room.show(proxy.path))
-            order = room.order() | {
+                proxy = CountingProxy(room.socket, server.socket)
+                stack.enter_context(contextlib.closing(proxy))
+                login = {"user": databases.CLIENT, "password": databases.CLIENT}
+                mysql = {"socket": str(room.mysql), **login}
+            order = {
                 "topic": exercise.observer,
                 "exercise": exercise.number,
                 "file": str(room.root / "answer" / place),
                 "root": str(room.root / "answer"),
                 "drivers": answer.drivers(),
-                "mysql": mysql and {
-                    "socket": mysql, "user": databases.CLIENT, "password": databases.CLIENT,
-                },
-                "limits": room.limits() | {
-                    "RLIMIT_CORE": 0,
-                    "RLIMIT_FSIZE": sandbox.FILE_SIZE,
-                    "RLIMIT_NOFILE": 1024,
-                    "RLIMIT_AS": sandbox.MEMORY,
-                    "RLIMIT_CPU": int(self._seconds) + 10,
-                },
-            }  # fmt: skip
-            run = sandbox.run_child(
-                order,
-                room,
-                _environment(answer, room.root / "home", mysql),
-                self._seconds,
-                Evidence(exercise, server, proxy, room).answer,
+                "mysql": mysql,
+            }
+            environment, evidence = (
+                _environment(answer, room),
+                Evidence(exercise, server, proxy, room),
             )
+            run = sandbox.run_child(order, room, environment, self._seconds, evidence.answer)
             run.evidence["csv"] = {"header": ",".join(header)}
             if server is not None:
                 server.end_connections()
@@ -241,9 +271,10 @@ def _csv_header(answer: Answer) -> list[str]:
     return ["user_id", "name", "email", "age"]
 
 
-def _environment(answer: Answer, home: Path, mysql: str | None) -> dict[str, str]:
+def _environment(answer: Answer, room: sandbox.Room) -> dict[str, str]:
     """The child's environment: nothing of the user's, and a value for each setting the code reads."""
-    environment = {
+    home = room.root / "home"
+    return answer.settings() | {
         "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home),
         "USER": databases.CLIENT,  # there is no /etc/passwd
@@ -251,10 +282,9 @@ def _environment(answer: Answer, home: Path, mysql: str | None) -> dict[str, str
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         # For a C library that bypasses the redirection: our server, or none.
-        "MYSQL_UNIX_PORT": mysql or str(home / "none.sock"),
+        "MYSQL_UNIX_PORT": str(room.mysql),
         "MYSQL_HOME": str(home),
     }
-    return answer.settings() | environment
 
 
 def _masked(verdict: Verdict, answer: Answer) -> Verdict:

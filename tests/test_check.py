@@ -211,6 +211,27 @@ def test_missing_server_or_driver_skips_only_exercises_that_need_it(tmp_path, mo
     assert no_driver[0].said.startswith("mysql-connector-python is not installed")
 
 
+def test_server_that_dies_is_replaced_and_its_exercise_is_not_judged(tmp_path):
+    shutil.copytree(PLAIN, tmp_path / "a")
+    report, numbers = tmp_path / "report.json", ("1", "2", "3")
+    only = [word for number in numbers for word in ("--only", number)]
+    checking = subprocess.Popen(
+        [sys.executable, ROOT / "check.py", tmp_path / "a", *only, "--jobs", "1", "--json", report],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(lambda: any(tmp_path.glob("check-*/mysql.sock")))
+    for process in running(f"--socket={tmp_path}"):
+        os.kill(int(process), signal.SIGKILL)
+    assert checking.wait(60) == 1
+    (answer,) = json.loads(report.read_text())["answers"]
+    verdicts = {found["verdict"]: found["said"] for found in answer["exercises"]}
+    assert {*verdicts} == {judge.PASS, judge.CHECKER}
+    assert verdicts[judge.CHECKER].startswith("the private server ended during this exercise")
+    assert answer["right"] == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "report.json"}
+
+
 def test_folder_that_an_answer_locked_is_removed(tmp_path):
     scratch, outside = tmp_path / "scratch", tmp_path / "outside"
     scratch.mkdir()
