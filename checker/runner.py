@@ -27,7 +27,7 @@ from checker.answers import Answer
 from checker.child.wanted import NAMES
 from checker.evidence import Evidence
 from checker.exercises import EXERCISES, Exercise
-from checker.judge import CHECKER, MISSING, PASS, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
+from checker.judge import CHECKER, MISSING, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
 from checker.proxy import CountingProxy
 from checker.sources import Source, read_source
 
@@ -52,15 +52,21 @@ class Servers:
 
     def __init__(self, stack: contextlib.ExitStack):
         self._stack, self.reason = stack, ""
-        self._free, self._lost = queue.SimpleQueue(), queue.SimpleQueue()
+        self._free, self._started, self._lost = queue.SimpleQueue(), 0, []
 
-    def start(self, count: int) -> None:
-        """Start servers. Call it in the main thread: they end with the thread that started them."""
-        self.reason = self.reason or (count and databases.why_no_server()) or ""
-        started = [None] * count  # then nobody waits for one
+    def provide(self, count: int) -> None:
+        """Start servers until so many run; later, in place of those that ended during an exercise.
+
+        Call it in the main thread: a server ends with the thread that started it.
+        """
+        if (missing := count - self._started + len(self._lost)) <= 0:
+            return
+        self._started += missing
+        self.reason = self.reason or databases.why_no_server() or ""
+        started = [None] * missing  # so that nobody waits for one
         try:
             if not self.reason:
-                started = self._stack.enter_context(databases.servers(count))
+                started = self._stack.enter_context(databases.servers(missing))
         except Exception as error:  # the driver's own, too
             self.reason = f"the private server does not start: {str(error).strip()[-300:]}"
         for server in started:
@@ -70,12 +76,6 @@ class Servers:
         """Let so many that wait for a server go on without one."""
         for _ in range(count):
             self._free.put(None)
-
-    def replace_lost(self) -> None:
-        """Start a server for each one that ended during an exercise. Call it in the main thread."""
-        while not self._lost.empty():
-            self._lost.get()
-            self.start(1)
 
     @contextlib.contextmanager
     def one(self) -> Iterator[databases.Database | None]:
@@ -87,20 +87,10 @@ class Servers:
         try:
             yield server
         finally:
-            if server is None or server.is_alive():
-                self._free.put(server)
-            else:
-                self._lost.put(server)
-                raise ServerLost
-
-
-@contextlib.contextmanager
-def started_servers(count: int) -> Iterator[Servers]:
-    """Run private servers. Enter it in the main thread."""
-    with contextlib.ExitStack() as stack:
-        servers = Servers(stack)
-        servers.start(count)
-        yield servers
+            if server is not None and not server.is_alive():
+                self._lost.append(server)
+                raise ServerLost("the private server ended during this exercise: check it again")
+            self._free.put(server)
 
 
 def check(
@@ -114,20 +104,20 @@ def check(
     """Check answers to exercises in parallel; return the verdicts in the order of the tasks.
 
     `seconds` is the time limit of one exercise, `jobs` how many run at once. Call it in the main
-    thread. Without `servers` it starts as many as are of use, and stops them.
+    thread. It starts as many servers as are of use, and stops them unless they are `servers`.
     """
     jobs = jobs or os.cpu_count() or 1
-    count = 0 if servers else min(jobs, MAX_SERVERS, (sum(map(wants_server, tasks)) + 4) // 5)
+    count = min(jobs, MAX_SERVERS, (sum(map(wants_server, tasks)) + 4) // 5)
     sandbox.stopping.clear()
-    with started_servers(count) as own, ThreadPoolExecutor(jobs) as pool:
-        servers = servers or own
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
+        servers = servers or Servers(stack)
         checker = _Checker(servers, seconds)
         try:
             # Here too: if SIGTERM comes while it submits, leaving the pool would wait for what runs.
             running = {pool.submit(checker.check, task): task for task in tasks}
             pending = set(running)
             while pending:
-                servers.replace_lost()
+                servers.provide(count)
                 # In short waits: a signal that comes just before one is handled only after it.
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -157,17 +147,16 @@ class _Checker:
     def check(self, task: Task) -> Verdict:
         """The verdict on one exercise; any error of the checker becomes a CHECKER verdict."""
         started = time.monotonic()
+        mask = task.answer.mask
         try:
-            verdict = _masked(self._check(task), task.answer)
-        except ServerLost:
-            said = (
-                "the private server ended during this exercise, so it is not judged: check it again"
-            )
-            verdict = Verdict(task.exercise, CHECKER, said)
+            verdict = self._check(task)
+            verdict.results = [r._replace(said=mask(r.said)) for r in verdict.results]
+        except ServerLost as lost:
+            verdict = Verdict(task.exercise, CHECKER, str(lost))
         except Exception:
             said = "the checker failed: " + traceback.format_exc(limit=-4)
-            verdict = _masked(Verdict(task.exercise, CHECKER, said), task.answer)
-        verdict.seconds = time.monotonic() - started
+            verdict = Verdict(task.exercise, CHECKER, said)
+        verdict.said, verdict.seconds = mask(verdict.said), time.monotonic() - started
         return verdict
 
     def _check(self, task: Task) -> Verdict:
@@ -200,13 +189,11 @@ class _Checker:
         answer, exercise = task.answer, task.exercise
         with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
             room = sandbox.Room(folder)
-            root = room.given / "answer"
-            sandbox.copy_answer(answer.root, root)
-            copied = root / place
+            sandbox.copy_answer(answer.root, room.given / "answer")
+            copied, header = room.given / "answer" / place, _csv_header(answer)
             copied.parent.mkdir(parents=True, exist_ok=True)
             copied.write_bytes(file.read_bytes())
-            header = _csv_header(answer)
-            _put_data(task, root, copied.parent, header)
+            _put_data(task, room.given / "answer", copied.parent, header)
             proxy = mysql = None
             if server is not None:
                 server.reset(tables=exercise.number != "seed")
@@ -214,8 +201,8 @@ class _Checker:
                     server.prepare("alx_prodev")  # for answers that write USE alx_prodev
                 proxy = CountingProxy(room.socket, server.socket)
                 stack.enter_context(contextlib.closing(proxy))
-                login = {"user": databases.CLIENT, "password": databases.CLIENT}
-                mysql = {"socket": str(room.mysql), **login}
+                mysql = dict.fromkeys(("user", "password"), databases.CLIENT)
+                mysql["socket"] = str(room.mysql)
             order = {
                 "topic": exercise.observer,
                 "exercise": exercise.number,
@@ -224,9 +211,9 @@ class _Checker:
                 "drivers": answer.drivers(),
                 "mysql": mysql,
             }
-            environment, evidence = (
-                _environment(answer, room),
+            evidence, environment = (
                 Evidence(exercise, server, proxy, room),
+                _environment(answer, room),
             )
             run = sandbox.run_child(order, room, environment, self._seconds, evidence.answer)
             run.evidence["csv"] = {"header": ",".join(header)}
@@ -257,8 +244,8 @@ def _csv_header(answer: Answer) -> list[str]:
 
     The course's file has no user_id, but some answers were written for a file that has one.
     """
-    own = sorted([*answer.root.glob("user_data.csv"), *answer.root.glob("*/user_data.csv")])
-    for path in own:
+    own = (path for where in ("", "*/") for path in answer.root.glob(f"{where}user_data.csv"))
+    for path in sorted(own):
         line = read_source(path).partition("\n")[0]
         names = [name.strip().strip('"') for name in line.split(",")]
         if {"name", "email", "age"} <= {name.lower() for name in names} and len(names) <= 5:
@@ -266,9 +253,7 @@ def _csv_header(answer: Answer) -> list[str]:
     text = "\n".join(t for p, t in answer.sources.items() if p.name == "seed.py")
     wants_id = re.search(r"(\[|get\()\s*['\"]user_id['\"]", text)
     makes_id = re.search(r"uuid\.?\w*\s*\(|\buuid[45]\b", text)
-    if makes_id and not wants_id:
-        return ["name", "email", "age"]
-    return ["user_id", "name", "email", "age"]
+    return ["user_id", "name", "email", "age"][bool(makes_id and not wants_id) :]
 
 
 def _environment(answer: Answer, room: sandbox.Room) -> dict[str, str]:
@@ -285,14 +270,3 @@ def _environment(answer: Answer, room: sandbox.Room) -> dict[str, str]:
         "MYSQL_UNIX_PORT": str(room.mysql),
         "MYSQL_HOME": str(home),
     }
-
-
-def _masked(verdict: Verdict, answer: Answer) -> Verdict:
-    verdict.said = answer.mask(verdict.said)
-    verdict.results = [r._replace(said=answer.mask(r.said)) for r in verdict.results]
-    return verdict
-
-
-def failures(verdicts: list[Verdict]) -> Iterator[Verdict]:
-    """The verdicts other than PASS."""
-    return (verdict for verdict in verdicts if verdict.verdict != PASS)

@@ -111,7 +111,7 @@ class Room:
         self.root = SCRATCH if self.isolated else self.given
         self.mysql = Path("/run/mysql.sock") if self.isolated else self.socket
         self._database = DATABASE if self.isolated else self.given / "database"
-        for name in ("home", "tmp", "database"):
+        for name in ("home", "database"):
             (self.given / name).mkdir(parents=True)
         self._open: dict[str, int] = {}
 
