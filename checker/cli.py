@@ -29,17 +29,13 @@ WRITERS = {
 }
 
 
-def _seconds(text: str) -> float:
-    seconds = float(text)
-    if not 1 <= seconds <= 3600:
-        raise argparse.ArgumentTypeError(f"expected 1 to 3600 seconds, got {text}")
-    return seconds
+def _between(least: int, most: int, kind: Callable) -> Callable:
+    def number(text: str):
+        if not least <= (found := kind(text)) <= most:
+            raise argparse.ArgumentTypeError(f"expected {least} to {most}, got {text}")
+        return found
 
-
-def _jobs(text: str) -> int:
-    if not text.isdigit() or not int(text):
-        raise argparse.ArgumentTypeError(f"expected a whole number of at least 1, got {text}")
-    return int(text)
+    return number
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -115,8 +111,9 @@ OPTIONS = (
     ("--csv", Path, "FILE", "write a table of them as CSV"),
     ("--html", Path, "FILE",
      "write one page that shows them with lines of the code; needs Jinja2"),
-    ("--timeout", _seconds, "SECONDS", "time limit of one exercise (default: %(default)g)"),
-    ("--jobs", _jobs, "N", "how many exercises run at once (default: one per core)"),
+    ("--timeout", _between(1, 3600, float), "SECONDS",
+     "time limit of one exercise (default: %(default)g)"),
+    ("--jobs", _between(1, 1000, int), "N", "how many exercises run at once (default: one per core)"),
 )  # fmt: skip
 
 

@@ -26,6 +26,7 @@ SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/
 SETTINGS = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
 NO_RIGHTS = ("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")  # of setpriv
+MOUNT_OPTIONS = ("nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime")
 OF_PREFIX = ("bin", "lib", "lib32", "lib64", "ssl", "pyvenv.cfg")  # it may be the home folder
 WARNING = (
     "this machine cannot isolate answers, so they can read and change your files; install bubblewrap"
@@ -126,7 +127,10 @@ def _unshare(
         real = os.path.realpath(source)
         below = [mount.removeprefix(real) for mount in mounts if mount.startswith(real + "/")]
         for part in ("", *below):
-            options = ",".join(["remount,bind,ro", *_flags(real + part)])
+            # The other options of a mount must stay when a user namespace makes it read-only.
+            flags = os.statvfs(real + part).f_flag
+            kept = [name for name in MOUNT_OPTIONS if flags & getattr(os, f"ST_{name.upper()}")]
+            options = ",".join(["remount,bind,ro", *kept])
             script.append(f"mount -o {options} {quote('.' + place + part)}")
     for device in DEVICES:
         script.append(f": >.{device}; mount --bind {device} .{device}")
@@ -135,11 +139,9 @@ def _unshare(
     script.append("mount -t proc proc proc")
     if "--map-root-user" in start:  # else this would be the machine's limit, not the namespace's
         script.append("echo 0 >proc/sys/user/max_user_namespaces")
-    script += [
-        "mount -o remount,bind,ro,nosuid,nodev,noexec proc",
-        "pivot_root . old; cd /; unset OLDPWD; umount -l old; mount -o remount,bind,ro /",
-        'PATH=$wanted; exec "$@"',
-    ]
+    script.append("mount -o remount,bind,ro,nosuid,nodev,noexec proc; pivot_root . old; cd /")
+    script.append("unset OLDPWD; umount -l old; mount -o remount,bind,ro /")
+    script.append('PATH=$wanted; exec "$@"')
     setpriv = _tool("setpriv")
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
     if program[0] != setpriv:  # which would drop them itself
@@ -148,29 +150,21 @@ def _unshare(
     return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *program]
 
 
-def _flags(path: str) -> list[str]:
-    """The options of a mount that must stay when a user namespace makes it read-only."""
-    flags = os.statvfs(path).f_flag
-    names = ("nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime")
-    return [name for name in names if flags & getattr(os, f"ST_{name.upper()}")]
-
-
 def _links(shown: dict[str, str]) -> dict[str, str]:
-    return {
-        place: target
-        for place, target in LINKS.items()
-        if not any(Path(path).is_relative_to(place) for path in shown.values())
+    inside = {
+        str(parent) for path in shown.values() for parent in (Path(path), *Path(path).parents)
     }
+    return {place: target for place, target in LINKS.items() if place not in inside}
 
 
 def _readable(shown: dict[str, str]) -> dict[str, str]:
     """What a program can read, and its path inside: the system, the interpreter, and this."""
     prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
-    python = sys.executable  # of a virtual environment: a link, perhaps to another link
-    while os.path.islink(python):
-        python = os.path.join(os.path.dirname(python), os.readlink(python))
-        prefixes.append(os.path.dirname(os.path.dirname(python)))
-    prefixes.append(os.path.dirname(os.path.dirname(os.path.realpath(python))))
+    pythons = [sys.executable]  # of a virtual environment: a link, perhaps to another link
+    while os.path.islink(python := pythons[-1]):
+        pythons.append(os.path.join(os.path.dirname(python), os.readlink(python)))
+    pythons.append(os.path.realpath(python))
+    prefixes += [os.path.dirname(os.path.dirname(python)) for python in pythons]
     places = [*SYSTEM, *(f"/etc/{name}" for name in SETTINGS)]
     places += [os.path.join(prefix, name) for prefix in prefixes for name in OF_PREFIX]
     found: dict[str, str] = {}

@@ -1,6 +1,7 @@
 """Check answers in parallel: for each exercise a scratch folder, a child, evidence, a verdict."""
 
 import contextlib
+import importlib
 import os
 import queue
 import re
@@ -13,16 +14,7 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from checker import (
-    databases,
-    judge_context,
-    judge_decorators,
-    judge_generators,
-    judge_retry_cache,
-    judge_seed,
-    sandbox,
-    users,
-)
+from checker import databases, sandbox, users
 from checker.answers import Answer
 from checker.child.wanted import NAMES
 from checker.evidence import Evidence
@@ -31,8 +23,6 @@ from checker.judge import CHECKER, MISSING, SKIPPED, SYNTAX, Judge, Verdict, jud
 from checker.proxy import CountingProxy
 from checker.sources import Source, read_source
 
-TOPICS = (judge_seed, judge_generators, judge_decorators, judge_retry_cache, judge_context)
-JUDGE = {number: judge for topic in TOPICS for number, judge in topic.JUDGE.items()}
 SECONDS = 20.0
 MAX_SERVERS = 8
 
@@ -131,11 +121,8 @@ def check(
 
 
 def wants_server(task: Task) -> bool:
-    file = task.answer.find(task.exercise)
-    if file is None:
-        return False
-    if task.exercise.uses_server:
-        return True
+    if (file := task.answer.find(task.exercise)) is None or task.exercise.uses_server:
+        return file is not None
     beside = [text for path, text in task.answer.sources.items() if path.parent == file.parent]
     return any(re.search(r"\bmysql|MySQLdb", text) for text in beside)
 
@@ -220,7 +207,8 @@ class _Checker:
             if server is not None:
                 server.end_connections()
         judge = Judge(exercise, run, source, place)
-        needs_found = JUDGE[exercise.number](judge)
+        topic = importlib.import_module(f"checker.judge_{exercise.observer}")
+        needs_found = topic.JUDGE[exercise.number](judge)
         judge.judge_import()
         return judge_verdict(judge, answer, needs_found)
 

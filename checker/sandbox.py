@@ -21,13 +21,10 @@ from pathlib import Path
 
 from checker.isolation import DATABASE, GIVEN, PROBE, PROBE_INSIDE, SCRATCH, isolation
 
-COPIED = frozenset(
-    {".py", ".csv", ".txt", ".json", ".sql", ".md", ".toml", ".yml", ".yaml", ".tsv"}
-)
-LEFT_OUT = frozenset(
-    {"conftest.py", "pytest.ini", "tox.ini", "setup.cfg", "sitecustomize.py", "usercustomize.py"}
-)
-FOLDERS_LEFT_OUT = frozenset({"venv", "env", "node_modules", "site-packages", "__pycache__"})
+COPIED = {".py", ".csv", ".txt", ".json", ".sql", ".md", ".toml", ".yml", ".yaml", ".tsv"}
+FOLDERS_LEFT_OUT = {"venv", "env", "node_modules", "site-packages", "__pycache__"}
+SETTINGS = {"conftest.py", "pytest.ini", "tox.ini", "setup.cfg"}
+LEFT_OUT = FOLDERS_LEFT_OUT | SETTINGS | {"sitecustomize.py", "usercustomize.py"}
 MAX_FILE, MAX_COPIES, MAX_DEPTH, MAX_COPIED = 3_000_000, 2000, 12, 60_000_000
 MAX_FACTS = 40_000_000
 MEMORY = 3 << 30
@@ -80,8 +77,7 @@ def real_path(path: Path, root: Path) -> Path | None:
     """Where a path of an answer leads; None if that is outside `root`, hidden or left out."""
     real, root = Path(os.path.realpath(path)), root.resolve()
     names = {path.name, *real.relative_to(root).parts} if real.is_relative_to(root) else {"."}
-    left_out = names & (LEFT_OUT | FOLDERS_LEFT_OUT) or any(name[:1] == "." for name in names)
-    return None if left_out else real
+    return None if names & LEFT_OUT or any(name[:1] == "." for name in names) else real
 
 
 @contextlib.contextmanager
@@ -161,7 +157,7 @@ class Room:
 
     def excess(self) -> str:
         """What the child has too much of; an empty text if nothing, or if nothing can be seen."""
-        if "proc" not in self._open:
+        if not self.isolated:
             return ""
         found = [os.fstatvfs(self._open[name]) for name in ("database", "tmp")]
         if sum((one.f_blocks - one.f_bfree) * one.f_frsize for one in found) > MAX_WRITTEN:
@@ -202,16 +198,11 @@ class Room:
             yield copy if copy.exists() else None
 
 
-def run_child(
-    order: dict,
-    room: Room,
-    environment: dict[str, str],
-    seconds: float,
-    answer: Callable[[dict, Run], dict],
-) -> Run:
+def run_child(order: dict, room: Room, environment: dict, seconds: float, answer: Callable) -> Run:
     """Run the probe with this order until it ends or its time is up; `answer` handles its questions.
 
-    Every process that it started is ended before this returns.
+    `answer` gets a message and the Run and returns a dict. Every process that the probe started is
+    ended before this returns.
     """
     run, token = Run(), secrets.token_hex(16)
     ours, theirs = socket.socketpair()
@@ -220,15 +211,10 @@ def run_child(
     with ours, contextlib.closing(room):
         with theirs:
             child = subprocess.Popen(
-                room.command(theirs.fileno()),
-                cwd=room.given,
-                env=environment | {"CHECKER_RUN": token[:16]},
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                pass_fds=(theirs.fileno(),),
-                start_new_session=True,
-            )
+                room.command(number := theirs.fileno()), pass_fds=(number,), cwd=room.given,
+                env=environment | {"CHECKER_RUN": token[:16]}, start_new_session=True,
+                stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
+            )  # fmt: skip
         _running.add(child)
         if stopping.is_set():
             end_running()
@@ -313,17 +299,13 @@ def _take(line: bytes, ours: socket.socket, run: Run, token: str, answer: Callab
     if "fact" in message:
         # Only the first one counts: the probe sends each fact once, so a second one is forged.
         run.facts.setdefault(str(message["fact"]), dict(message["values"]))
-    elif "step" in message:
-        run.step = str(message["step"])
-    elif "mark" in message or "request" in message:
+    if "mark" in message or "request" in message:
         ours.settimeout(30)
         ours.sendall((json.dumps(answer(message, run)) + "\n").encode())
-    elif "probe_error" in message:
-        run.trouble = str(message["probe_error"])
-    elif "no_server" in message:
-        run.no_server = True
-    elif message.get("done"):
-        run.done = True
+    run.step = str(message.get("step", run.step))
+    run.trouble = str(message.get("probe_error", run.trouble))
+    run.no_server |= "no_server" in message
+    run.done |= "done" in message
 
 
 def end_running() -> None:

@@ -28,12 +28,11 @@ def watch(path: Path, exercises: list[Exercise], report: Report, *, seconds: flo
             saved, seen = _saved(answer.root, seen)
             due = [exercise for exercise in exercises if _is_due(exercise, answer, saved, verdicts)]
             tasks = [runner.Task(answer, exercise) for exercise in due]
-            found = runner.check(tasks, seconds=seconds, servers=servers)
-            is_first = not verdicts
-            verdicts |= zip(due, found, strict=True)
+            found = checked = runner.check(tasks, seconds=seconds, servers=servers)
+            if not verdicts:  # the first time: all of them
+                found = [v for v in found if v.verdict != PASS][:1]
+            verdicts |= zip(due, checked, strict=True)
             in_order = [verdicts[exercise] for exercise in exercises]
-            if is_first:
-                found = [v for v in in_order if v.verdict != PASS][:1]
             if found:
                 report.watched(answer, found, in_order)
             if all(verdict.verdict == PASS for verdict in in_order):
