@@ -76,9 +76,7 @@ def _works(way: Command) -> bool:
     return done.returncode == 0
 
 
-def _bubblewrap(
-    start: list[str], _folder: Path, shown: dict, program: list, writable: Path | None = None
-) -> list[str]:
+def _bubblewrap(start: list, _folder: Path, shown: dict, program: list, writable=None) -> list[str]:
     command = [*start, "--die-with-parent", "--cap-drop", "ALL"]
     if start[1:]:
         command.append("--unshare-all")
@@ -102,9 +100,7 @@ def _bubblewrap(
     return [*command, "--", *program]
 
 
-def _unshare(
-    start: list[str], folder: Path, shown: dict, program: list, writable: Path | None = None
-) -> list[str]:
+def _unshare(start: list, folder: Path, shown: dict, program: list, writable=None) -> list[str]:
     script = [
         "set -eu; wanted=${PATH-}; PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         f"mkdir {quote(f'{folder}/root')}; cd {quote(f'{folder}/root')}",

@@ -5,6 +5,7 @@ no script at all and only the style with the nonce, which no answer can know: it
 """
 
 import ast
+import importlib.util
 import re
 import secrets
 from collections import Counter
@@ -20,11 +21,8 @@ WIDEST = 200  # characters of a line
 
 def why_no_page() -> str | None:
     """Why write_page() cannot work here, or None if it can."""
-    try:
-        import jinja2  # noqa: F401
-    except ImportError:
-        return "--html needs Jinja2: pip install -r checker/requirements.txt"
-    return None
+    said = "--html needs Jinja2: pip install -r checker/requirements.txt"
+    return None if importlib.util.find_spec("jinja2") else said
 
 
 def write_page(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
@@ -56,9 +54,8 @@ def write_page(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> 
 
 
 def _group(verdict: Verdict) -> str:
-    if verdict.verdict == PASS:
-        return "right"
-    return "not judged" if verdict.verdict in NOT_JUDGED else "wrong"
+    others = "not judged" if verdict.verdict in NOT_JUDGED else "wrong"
+    return "right" if verdict.verdict == PASS else others
 
 
 def _cell(answer: Answer, verdict: Verdict) -> dict:

@@ -22,6 +22,7 @@ from checker.checks import CHECKS
 from checker.cli import main
 from checker.exercises import EXERCISES, Exercise
 from checker.judge import Verdict
+from checker.page import write_page
 from checker.report import Report
 from checker.runner import Task, check
 
@@ -162,6 +163,24 @@ for number in range(3, 40):
 """
     plain = (PLAIN / folder_of(BY_NUMBER["5"])).read_text()
     assert verdict_on("5", write(tmp_path / "a", {"5": forge + plain})).verdict == judge.PASS
+
+
+ODD_ERROR = {"type": [], "bases": ["Exception"], "message": "", "place": [["a"], 0], "chain": 7}
+
+
+@pytest.mark.parametrize("odd", [7, {}, ODD_ERROR], ids=["number", "empty", "place"])
+def test_facts_of_odd_types_do_not_end_the_run(tmp_path, odd):
+    forge = (
+        "import gc\n"
+        "(channel,) = [o for o in gc.get_objects() if type(o).__name__ == 'Channel']\n"
+        f"channel.send(fact='keyword', values={{'error': {odd!r}, 'sqlite': 7, 'query': []}})\n"
+    )
+    plain = (PLAIN / folder_of(BY_NUMBER["5"])).read_text()
+    answer = write(tmp_path / "a", {"5": forge + plain})
+    verdict = verdict_on("5", answer)
+    assert verdict.verdict != judge.PASS
+    write_page(tmp_path / "page.html", [(answer, [verdict])])
+    Report().details(answer, [verdict])
 
 
 @pytest.mark.parametrize("has_namespaces", [True, False])

@@ -107,13 +107,13 @@ def main() -> None:
     no_dotenv()
     if order["scratch"] != order["given"]:
         shutil.copytree(order["given"], order["scratch"])
-    os.chdir(Path(order["file"]).parent)
+    file = Path(order["file"])
+    os.chdir(file.parent)
     watch = watch_sqlite.install(order["users_db"], f"{order['given']}/users.db")
     redirect_mysql.install(order["mysql"], order["drivers"], channel)
     limit(order["limits"])
     forbid(order["mysql"]["socket"] if order["mysql"] else None)
 
-    file = Path(order["file"])
     sys.path[:0] = [str(file.parent)]
     sys.path.append(order["root"])
     sys.argv[:] = [str(file)]
