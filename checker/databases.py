@@ -69,6 +69,12 @@ class Database:
             cursor.execute(sql, values)
             return cursor.fetchall() if cursor.description else []
 
+    def is_alive(self) -> bool:
+        try:
+            return bool(self.run("SELECT 1"))
+        except Exception:  # the driver's own, too
+            return False
+
     def reset(self, *, tables: bool) -> None:
         """Drop everything that an answer created; create the small tables if `tables` is true."""
         self._prepared = {DATABASE}

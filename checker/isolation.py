@@ -12,7 +12,7 @@ import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from shlex import quote
 
@@ -25,6 +25,8 @@ LINKS = {"/var/tmp": "/tmp", "/dev/shm": "/tmp", "/dev/fd": "/proc/self/fd"}  # 
 SYSTEM = ("/usr", "/bin", "/sbin", "/lib", "/lib32", "/lib64", "/libx32", "/nix/store")
 SETTINGS = ("ld.so.cache", "localtime", "alternatives", "ssl/certs", "ssl/openssl.cnf")
 DEVICES = ("/dev/null", "/dev/zero", "/dev/full", "/dev/random", "/dev/urandom")
+NO_RIGHTS = ("--no-new-privs", "--bounding-set=-all", "--inh-caps=-all")  # of setpriv
+MOUNT_OPTIONS = ("nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime")
 OF_PREFIX = ("bin", "lib", "lib32", "lib64", "ssl", "pyvenv.cfg")  # it may be the home folder
 WARNING = (
     "this machine cannot isolate answers, so they can read and change your files; install bubblewrap"
@@ -40,32 +42,26 @@ def isolation() -> Command | None:
     It is a function that makes the command from a folder to mount on, the paths to show, with their
     paths inside, and the program; one path may be `writable`.
     """
-    ways: list[Command] = [*_as_nobody()] if os.geteuid() == 0 else []
-    if bwrap := shutil.which("bwrap"):
-        for user in (["--unshare-user", "--disable-userns"], ["--unshare-user"]):
-            ways.append(functools.partial(_bubblewrap, [bwrap, *user]))
-    if (unshare := shutil.which("unshare")) and shutil.which("setpriv"):
-        ways.append(functools.partial(_unshare, [unshare, "--map-root-user"]))
+    ways: list[Command] = [
+        functools.partial(_bubblewrap, [_tool("bwrap"), "--unshare-user", "--disable-userns"]),
+        functools.partial(_unshare, [_tool("unshare"), "--map-root-user"]),
+    ]
+    if os.geteuid() == 0:
+        as_nobody = ((_bubblewrap, "bwrap"), (_unshare, "unshare"))
+        ways[:0] = [functools.partial(_as_nobody, way, _tool(name)) for way, name in as_nobody]
     return next(filter(_works, ways), None)
 
 
-def _as_nobody() -> Iterator[Command]:
+def _tool(name: str) -> str:
+    return shutil.which(name) or name  # as if it were there: then that way does not work
+
+
+def _as_nobody(way: Command, tool: str, folder, shown, program, writable=None) -> list[str]:
     """For root: the program runs as a user that owns nothing, whose processes the kernel limits."""
-    setpriv, bwrap, unshare = map(shutil.which, ("setpriv", "bwrap", "unshare"))
-    if not setpriv:
-        return
-    for tool, way in ((bwrap, _bubblewrap), (unshare, _unshare)):
-
-        def command(folder, shown, program, writable=None, tool=tool, way=way):
-            user = str((1 << 20) + secrets.randbelow(1 << 30))
-            change = [setpriv, "--reuid", user, "--regid", user, "--clear-groups"]
-            change += ["--pdeathsig", "KILL"]  # again, since a new user has none
-            rights = ["--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-            change = [] if writable else [*change, *rights]
-            return way([tool], folder, shown, [*change, *program], writable)
-
-        if tool:
-            yield command
+    user = str((1 << 20) + secrets.randbelow(1 << 30))
+    change = [_tool("setpriv"), "--reuid", user, "--regid", user, "--clear-groups", *NO_RIGHTS]
+    change += ["--pdeathsig", "KILL"]  # again, since a new user has none
+    return way([tool], folder, shown, [*([] if writable else change), *program], writable)
 
 
 def _works(way: Command) -> bool:
@@ -80,9 +76,7 @@ def _works(way: Command) -> bool:
     return done.returncode == 0
 
 
-def _bubblewrap(
-    start: list[str], _folder: Path, shown: dict, program: list, writable: Path | None = None
-) -> list[str]:
+def _bubblewrap(start: list, _folder: Path, shown: dict, program: list, writable=None) -> list[str]:
     command = [*start, "--die-with-parent", "--cap-drop", "ALL"]
     if start[1:]:
         command.append("--unshare-all")
@@ -106,9 +100,7 @@ def _bubblewrap(
     return [*command, "--", *program]
 
 
-def _unshare(
-    start: list[str], folder: Path, shown: dict, program: list, writable: Path | None = None
-) -> list[str]:
+def _unshare(start: list, folder: Path, shown: dict, program: list, writable=None) -> list[str]:
     script = [
         "set -eu; wanted=${PATH-}; PATH=/usr/sbin:/usr/bin:/sbin:/bin",
         f"mkdir {quote(f'{folder}/root')}; cd {quote(f'{folder}/root')}",
@@ -116,7 +108,8 @@ def _unshare(
     ]
     for place, size in SIZES.items():
         script.append(f"mkdir .{place}; mount -t tmpfs -o mode=1777,size={size} tmpfs .{place}")
-    mounts = _mount_points()
+    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
+    mounts = [line.split()[4].replace("\\040", " ") for line in lines]
     for source, place in (shown := _readable(shown)).items():
         script.append(f"mkdir -p {quote('.' + os.path.dirname(place))}")
         if os.path.islink(source):
@@ -130,7 +123,10 @@ def _unshare(
         real = os.path.realpath(source)
         below = [mount.removeprefix(real) for mount in mounts if mount.startswith(real + "/")]
         for part in ("", *below):
-            options = ",".join(["remount,bind,ro", *_flags(real + part)])
+            # The other options of a mount must stay when a user namespace makes it read-only.
+            flags = os.statvfs(real + part).f_flag
+            kept = [name for name in MOUNT_OPTIONS if flags & getattr(os, f"ST_{name.upper()}")]
+            options = ",".join(["remount,bind,ro", *kept])
             script.append(f"mount -o {options} {quote('.' + place + part)}")
     for device in DEVICES:
         script.append(f": >.{device}; mount --bind {device} .{device}")
@@ -139,53 +135,36 @@ def _unshare(
     script.append("mount -t proc proc proc")
     if "--map-root-user" in start:  # else this would be the machine's limit, not the namespace's
         script.append("echo 0 >proc/sys/user/max_user_namespaces")
-    script += [
-        "mount -o remount,bind,ro,nosuid,nodev,noexec proc",
-        "pivot_root . old; cd /; unset OLDPWD; umount -l old; mount -o remount,bind,ro /",
-        'PATH=$wanted; exec "$@"',
-    ]
-    setpriv = shutil.which("setpriv")
+    script.append("mount -o remount,bind,ro,nosuid,nodev,noexec proc; pivot_root . old; cd /")
+    script.append("unset OLDPWD; umount -l old; mount -o remount,bind,ro /")
+    script.append('PATH=$wanted; exec "$@"')
+    setpriv = _tool("setpriv")
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-    no_rights = [setpriv, "--no-new-privs", "--bounding-set=-all", "--inh-caps=-all"]
-    if program[0] == setpriv:  # which drops them itself
-        no_rights = []
+    if program[0] != setpriv:  # which would drop them itself
+        program = [setpriv, *NO_RIGHTS, *program]
     shell = ["/bin/sh", "-c", "\n".join(script), "-"]
-    return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *no_rights, *program]
-
-
-def _mount_points() -> list[str]:
-    lines = Path("/proc/self/mountinfo").read_text(errors="surrogateescape").splitlines()
-    return [line.split()[4].replace("\\040", " ") for line in lines]
-
-
-def _flags(path: str) -> list[str]:
-    """The options of a mount that must stay when a user namespace makes it read-only."""
-    flags = os.statvfs(path).f_flag
-    names = ("nosuid", "nodev", "noexec", "noatime", "nodiratime", "relatime")
-    return [name for name in names if flags & getattr(os, f"ST_{name.upper()}")]
+    return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *program]
 
 
 def _links(shown: dict[str, str]) -> dict[str, str]:
-    return {
-        place: target
-        for place, target in LINKS.items()
-        if not any(Path(path).is_relative_to(place) for path in shown.values())
+    inside = {
+        str(parent) for path in shown.values() for parent in (Path(path), *Path(path).parents)
     }
+    return {place: target for place, target in LINKS.items() if place not in inside}
 
 
 def _readable(shown: dict[str, str]) -> dict[str, str]:
     """What a program can read, and its path inside: the system, the interpreter, and this."""
     prefixes = [sys.prefix, sys.exec_prefix, sys.base_prefix, sys.base_exec_prefix]
-    python = sys.executable  # of a virtual environment: a link, perhaps to another link
-    while os.path.islink(python):
-        python = os.path.join(os.path.dirname(python), os.readlink(python))
-        prefixes.append(os.path.dirname(os.path.dirname(python)))
-    prefixes.append(os.path.dirname(os.path.dirname(os.path.realpath(python))))
+    pythons = [sys.executable]  # of a virtual environment: a link, perhaps to another link
+    while os.path.islink(python := pythons[-1]):
+        pythons.append(os.path.join(os.path.dirname(python), os.readlink(python)))
+    pythons.append(os.path.realpath(python))
+    prefixes += [os.path.dirname(os.path.dirname(python)) for python in pythons]
     places = [*SYSTEM, *(f"/etc/{name}" for name in SETTINGS)]
     places += [os.path.join(prefix, name) for prefix in prefixes for name in OF_PREFIX]
-    found: list[str] = []
+    found: dict[str, str] = {}
     for place in sorted(map(os.path.normpath, places), key=len):  # a folder before what is in it
-        inside_another = any(Path(place).is_relative_to(other) for other in found)
-        if os.path.exists(place) and not inside_another:
-            found.append(place)
-    return {place: place for place in found} | shown
+        if os.path.exists(place) and not any(map(Path(place).is_relative_to, found)):
+            found[place] = place
+    return found | shown

@@ -238,7 +238,7 @@ class Judge:
     def place_of(self, error: dict) -> str:
         place = error.get("place")
         file, line = place or (self.file, self.line)
-        return f"{file}:{line}" if line else file
+        return f"{file}:{line}" if line else str(file)
 
     def in_order(self) -> list[Result]:
         """The results; a check without one, except advice, was not reached and does not pass."""

@@ -28,8 +28,5 @@ def write_csv(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> N
             points = sum(verdict.verdict == PASS for verdict in verdicts)
             not_judged = sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
             wrong = len(verdicts) - points - not_judged
-            table.writerow([_text(answer.name), *cells, points, wrong, not_judged, len(verdicts)])
-
-
-def _text(name: str) -> str:
-    return printable(f"'{name}" if FORMULA.match(name) else name)
+            name = printable("'" * bool(FORMULA.match(answer.name)) + answer.name)
+            table.writerow([name, *cells, points, wrong, not_judged, len(verdicts)])

@@ -5,6 +5,7 @@ no script at all and only the style with the nonce, which no answer can know: it
 """
 
 import ast
+import importlib.util
 import re
 import secrets
 from collections import Counter
@@ -20,11 +21,8 @@ WIDEST = 200  # characters of a line
 
 def why_no_page() -> str | None:
     """Why write_page() cannot work here, or None if it can."""
-    try:
-        import jinja2  # noqa: F401
-    except ImportError:
-        return "--html needs Jinja2: pip install -r checker/requirements.txt"
-    return None
+    said = "--html needs Jinja2: pip install -r checker/requirements.txt"
+    return None if importlib.util.find_spec("jinja2") else said
 
 
 def write_page(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
@@ -56,37 +54,30 @@ def write_page(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> 
 
 
 def _group(verdict: Verdict) -> str:
-    if verdict.verdict == PASS:
-        return "right"
-    return "not judged" if verdict.verdict in NOT_JUDGED else "wrong"
+    others = "not judged" if verdict.verdict in NOT_JUDGED else "wrong"
+    return "right" if verdict.verdict == PASS else others
 
 
 def _cell(answer: Answer, verdict: Verdict) -> dict:
-    told = [("", *problem) for problem in problems(verdict)]
-    told += [("Advice: ", r.said, r.place, r.check.hint) for r in verdict.advice]
-    shown = {}  # each place is shown with its first problem
-    for number, (_, _, place, _) in enumerate(told):
-        shown.setdefault(place, number)
-    return {
-        "verdict": verdict,
-        "group": _group(verdict).replace(" ", "-"),
-        "note": answer.note(verdict.exercise),
-        "told": [
-            (kind, sentence(said), place, hint, _excerpt(answer, place, shown[place] == number))
-            for number, (kind, said, place, hint) in enumerate(told)
-        ],
-    }
+    found = [("", *problem) for problem in problems(verdict)]
+    found += [("Advice: ", r.said, r.place, r.check.hint) for r in verdict.advice]
+    told, places = [], {""}
+    for kind, said, place, hint in found:
+        lines = [] if place in places else _excerpt(answer, place)  # with its first problem
+        places.add(place)
+        told.append((kind, sentence(said), place, hint, lines))
+    group, note = _group(verdict).replace(" ", "-"), answer.note(verdict.exercise)
+    return {"verdict": verdict, "group": group, "note": note, "told": told}
 
 
-def _excerpt(answer: Answer, place: str, wanted: bool) -> list[tuple[int, str, bool]]:
+def _excerpt(answer: Answer, place: str) -> list[tuple[int, str, bool]]:
     """Lines around a place in one of the answer's own files: number, text, whether it is the one.
 
     The child process reports places, so an answer can forge them: any other file gives no lines.
     """
     found = re.fullmatch(r"(.+):(\d{1,6})", place)
     path = answer.root / found[1] if found else None
-    is_own = path in answer.sources and path.resolve().is_relative_to(answer.root.resolve())
-    if not (wanted and is_own):
+    if path not in answer.sources or not path.resolve().is_relative_to(answer.root.resolve()):
         return []
     line = int(found[2])
     lines = re.split(r"\r\n?|\n", _without_secrets(answer, answer.sources[path]))
@@ -104,11 +95,8 @@ def _without_secrets(answer: Answer, text: str) -> str:
     masked = text
     for node in nodes:
         value = getattr(node, "value", None)
-        if (
-            isinstance(node, ast.Constant)
-            and isinstance(value, str)
-            and answer.mask(value) != value
-        ):
+        is_text = isinstance(node, ast.Constant) and isinstance(value, str)
+        if is_text and answer.mask(value) != value:
             literal = ast.get_source_segment(text, node)
             masked = masked.replace(literal, repr(MASK) + "\n" * literal.count("\n"))
     return masked

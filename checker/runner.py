@@ -1,6 +1,7 @@
 """Check answers in parallel: for each exercise a scratch folder, a child, evidence, a verdict."""
 
 import contextlib
+import importlib
 import os
 import queue
 import re
@@ -13,26 +14,15 @@ from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 from pathlib import Path
 
-from checker import (
-    databases,
-    judge_context,
-    judge_decorators,
-    judge_generators,
-    judge_retry_cache,
-    judge_seed,
-    sandbox,
-    users,
-)
+from checker import databases, sandbox, users
 from checker.answers import Answer
 from checker.child.wanted import NAMES
 from checker.evidence import Evidence
 from checker.exercises import EXERCISES, Exercise
-from checker.judge import CHECKER, MISSING, PASS, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
+from checker.judge import CHECKER, MISSING, SKIPPED, SYNTAX, Judge, Verdict, judge_verdict
 from checker.proxy import CountingProxy
 from checker.sources import Source, read_source
 
-TOPICS = (judge_seed, judge_generators, judge_decorators, judge_retry_cache, judge_context)
-JUDGE = {number: judge for topic in TOPICS for number, judge in topic.JUDGE.items()}
 SECONDS = 20.0
 MAX_SERVERS = 8
 
@@ -43,26 +33,54 @@ class Task:
     exercise: Exercise
 
 
+class ServerLost(Exception):
+    """The private server ended during an exercise."""
+
+
 class Servers:
     """Private servers, each used for one exercise at a time; `reason` says why there are none."""
 
-    def __init__(self, servers: list[databases.Database], reason: str = ""):
-        self.reason, self.free = reason, queue.Queue()
-        for server in servers:
-            self.free.put(server)
+    def __init__(self, stack: contextlib.ExitStack):
+        self._stack, self.reason = stack, ""
+        self._free, self._started, self._lost = queue.SimpleQueue(), 0, []
 
+    def provide(self, count: int) -> None:
+        """Start servers until so many run; later, in place of those that ended during an exercise.
 
-@contextlib.contextmanager
-def started_servers(count: int) -> Iterator[Servers]:
-    """Run private servers. Enter it in the main thread."""
-    reason = databases.why_no_server() if count else ""
-    with contextlib.ExitStack() as stack:
-        servers = []
+        Call it in the main thread: a server ends with the thread that started it.
+        """
+        if (missing := count - self._started + len(self._lost)) <= 0:
+            return
+        self._started += missing
+        self.reason = self.reason or databases.why_no_server() or ""
+        started = [None] * missing  # so that nobody waits for one
         try:
-            servers = stack.enter_context(databases.servers(0 if reason else count))
+            if not self.reason:
+                started = self._stack.enter_context(databases.servers(missing))
         except Exception as error:  # the driver's own, too
-            reason = f"the private server does not start: {str(error).strip()[-300:]}"
-        yield Servers(servers, reason or "")
+            self.reason = f"the private server does not start: {str(error).strip()[-300:]}"
+        for server in started:
+            self._free.put(server)
+
+    def wake(self, count: int) -> None:
+        """Let so many that wait for a server go on without one."""
+        for _ in range(count):
+            self._free.put(None)
+
+    @contextlib.contextmanager
+    def one(self) -> Iterator[databases.Database | None]:
+        """A server that nobody else uses, as soon as there is one; None if none can be started.
+
+        Raises ServerLost if it ended meanwhile, whatever that made the caller raise.
+        """
+        server = self._free.get()
+        try:
+            yield server
+        finally:
+            if server is not None and not server.is_alive():
+                self._lost.append(server)
+                raise ServerLost("the private server ended during this exercise: check it again")
+            self._free.put(server)
 
 
 def check(
@@ -76,18 +94,20 @@ def check(
     """Check answers to exercises in parallel; return the verdicts in the order of the tasks.
 
     `seconds` is the time limit of one exercise, `jobs` how many run at once. Call it in the main
-    thread. Without `servers` it starts as many as are of use, and stops them.
+    thread. It starts as many servers as are of use, and stops them unless they are `servers`.
     """
     jobs = jobs or os.cpu_count() or 1
-    count = 0 if servers else min(jobs, MAX_SERVERS, (sum(map(wants_server, tasks)) + 4) // 5)
+    count = min(jobs, MAX_SERVERS, (sum(map(wants_server, tasks)) + 4) // 5)
     sandbox.stopping.clear()
-    with started_servers(count) as own, ThreadPoolExecutor(jobs) as pool:
-        checker = _Checker(servers or own, seconds)
+    with contextlib.ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
+        servers = servers or Servers(stack)
+        checker = _Checker(servers, seconds)
         try:
             # Here too: if SIGTERM comes while it submits, leaving the pool would wait for what runs.
             running = {pool.submit(checker.check, task): task for task in tasks}
             pending = set(running)
             while pending:
+                servers.provide(count)
                 # In short waits: a signal that comes just before one is handled only after it.
                 done, pending = wait(pending, timeout=0.5, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -95,34 +115,36 @@ def check(
         except BaseException:
             pool.shutdown(wait=False, cancel_futures=True)
             sandbox.end_running()
+            servers.wake(jobs)
             raise
     return [done.result() for done in running]  # in the order in which they were submitted
 
 
 def wants_server(task: Task) -> bool:
-    file = task.answer.find(task.exercise)
-    if file is None:
-        return False
-    if task.exercise.uses_server:
-        return True
+    if (file := task.answer.find(task.exercise)) is None or task.exercise.uses_server:
+        return file is not None
     beside = [text for path, text in task.answer.sources.items() if path.parent == file.parent]
     return any(re.search(r"\bmysql|MySQLdb", text) for text in beside)
 
 
 class _Checker:
     def __init__(self, servers: Servers, seconds: float):
-        self._free, self._no_server, self._seconds = servers.free, servers.reason, seconds
+        self._servers, self._seconds = servers, seconds
 
     def check(self, task: Task) -> Verdict:
         """The verdict on one exercise; any error of the checker becomes a CHECKER verdict."""
         started = time.monotonic()
+        mask = task.answer.mask
         try:
             verdict = self._check(task)
+            verdict.results = [r._replace(said=mask(r.said)) for r in verdict.results]
+        except ServerLost as lost:
+            verdict = Verdict(task.exercise, CHECKER, str(lost))
         except Exception:
             said = "the checker failed: " + traceback.format_exc(limit=-4)
             verdict = Verdict(task.exercise, CHECKER, said)
-        verdict.seconds = time.monotonic() - started
-        return _masked(verdict, task.answer)
+        verdict.said, verdict.seconds = mask(verdict.said), time.monotonic() - started
+        return verdict
 
     def _check(self, task: Task) -> Verdict:
         answer, exercise = task.answer, task.exercise
@@ -145,65 +167,48 @@ class _Checker:
             return Verdict(exercise, MISSING, f"still to do: {', '.join(to_do)}", place=place)
         if not wants_server(task):
             return self._run(task, file, place, source, None)
-        if self._no_server:
-            return Verdict(exercise, SKIPPED, self._no_server, place=place)
-        server = self._free.get()
-        try:
+        with self._servers.one() as server:
+            if server is None:
+                return Verdict(exercise, SKIPPED, self._servers.reason, place=place)
             return self._run(task, file, place, source, server)
-        finally:
-            self._free.put(server)
 
     def _run(self, task: Task, file: Path, place: str, source: Source, server) -> Verdict:
         answer, exercise = task.answer, task.exercise
         with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
-            given = folder / "given"
-            for name in ("home", "tmp"):
-                (given / name).mkdir(parents=True)
-            root = given / "answer"
-            sandbox.copy_answer(answer.root, root)
-            copied = root / place
+            room = sandbox.Room(folder)
+            sandbox.copy_answer(answer.root, room.given / "answer")
+            copied, header = room.given / "answer" / place, _csv_header(answer)
             copied.parent.mkdir(parents=True, exist_ok=True)
             copied.write_bytes(file.read_bytes())
-            header = _csv_header(answer)
-            _put_data(task, root, copied.parent, header)
+            _put_data(task, room.given / "answer", copied.parent, header)
             proxy = mysql = None
-            room = sandbox.Room(given)
             if server is not None:
                 server.reset(tables=exercise.number != "seed")
                 if exercise.number != "seed":
                     server.prepare("alx_prodev")  # for answers that write USE alx_prodev
-                proxy = stack.enter_context(contextlib.closing(
-                    CountingProxy(folder / "mysql.sock", server.socket)))  # fmt: skip
-                mysql = str(room.show(proxy.path))
-            order = room.order() | {
+                proxy = CountingProxy(room.socket, server.socket)
+                stack.enter_context(contextlib.closing(proxy))
+                mysql = dict.fromkeys(("user", "password"), databases.CLIENT)
+                mysql["socket"] = str(room.mysql)
+            order = {
                 "topic": exercise.observer,
                 "exercise": exercise.number,
                 "file": str(room.root / "answer" / place),
                 "root": str(room.root / "answer"),
                 "drivers": answer.drivers(),
-                "mysql": mysql and {
-                    "socket": mysql, "user": databases.CLIENT, "password": databases.CLIENT,
-                },
-                "limits": room.limits() | {
-                    "RLIMIT_CORE": 0,
-                    "RLIMIT_FSIZE": sandbox.FILE_SIZE,
-                    "RLIMIT_NOFILE": 1024,
-                    "RLIMIT_AS": sandbox.MEMORY,
-                    "RLIMIT_CPU": int(self._seconds) + 10,
-                },
-            }  # fmt: skip
-            run = sandbox.run_child(
-                order,
-                room,
-                _environment(answer, room.root / "home", mysql),
-                self._seconds,
-                Evidence(exercise, server, proxy, room).answer,
+                "mysql": mysql,
+            }
+            evidence, environment = (
+                Evidence(exercise, server, proxy, room),
+                _environment(answer, room),
             )
+            run = sandbox.run_child(order, room, environment, self._seconds, evidence.answer)
             run.evidence["csv"] = {"header": ",".join(header)}
             if server is not None:
                 server.end_connections()
         judge = Judge(exercise, run, source, place)
-        needs_found = JUDGE[exercise.number](judge)
+        topic = importlib.import_module(f"checker.judge_{exercise.observer}")
+        needs_found = topic.JUDGE[exercise.number](judge)
         judge.judge_import()
         return judge_verdict(judge, answer, needs_found)
 
@@ -227,8 +232,8 @@ def _csv_header(answer: Answer) -> list[str]:
 
     The course's file has no user_id, but some answers were written for a file that has one.
     """
-    own = sorted([*answer.root.glob("user_data.csv"), *answer.root.glob("*/user_data.csv")])
-    for path in own:
+    own = (path for where in ("", "*/") for path in answer.root.glob(f"{where}user_data.csv"))
+    for path in sorted(own):
         line = read_source(path).partition("\n")[0]
         names = [name.strip().strip('"') for name in line.split(",")]
         if {"name", "email", "age"} <= {name.lower() for name in names} and len(names) <= 5:
@@ -236,14 +241,13 @@ def _csv_header(answer: Answer) -> list[str]:
     text = "\n".join(t for p, t in answer.sources.items() if p.name == "seed.py")
     wants_id = re.search(r"(\[|get\()\s*['\"]user_id['\"]", text)
     makes_id = re.search(r"uuid\.?\w*\s*\(|\buuid[45]\b", text)
-    if makes_id and not wants_id:
-        return ["name", "email", "age"]
-    return ["user_id", "name", "email", "age"]
+    return ["user_id", "name", "email", "age"][bool(makes_id and not wants_id) :]
 
 
-def _environment(answer: Answer, home: Path, mysql: str | None) -> dict[str, str]:
+def _environment(answer: Answer, room: sandbox.Room) -> dict[str, str]:
     """The child's environment: nothing of the user's, and a value for each setting the code reads."""
-    environment = {
+    home = room.root / "home"
+    return answer.settings() | {
         "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin",
         "HOME": str(home),
         "USER": databases.CLIENT,  # there is no /etc/passwd
@@ -251,18 +255,6 @@ def _environment(answer: Answer, home: Path, mysql: str | None) -> dict[str, str
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
         # For a C library that bypasses the redirection: our server, or none.
-        "MYSQL_UNIX_PORT": mysql or str(home / "none.sock"),
+        "MYSQL_UNIX_PORT": str(room.mysql),
         "MYSQL_HOME": str(home),
     }
-    return answer.settings() | environment
-
-
-def _masked(verdict: Verdict, answer: Answer) -> Verdict:
-    verdict.said = answer.mask(verdict.said)
-    verdict.results = [r._replace(said=answer.mask(r.said)) for r in verdict.results]
-    return verdict
-
-
-def failures(verdicts: list[Verdict]) -> Iterator[Verdict]:
-    """The verdicts other than PASS."""
-    return (verdict for verdict in verdicts if verdict.verdict != PASS)

@@ -2,6 +2,7 @@
 
 import contextlib
 import csv
+import os
 import sqlite3
 from pathlib import Path
 
@@ -24,21 +25,16 @@ def start(folder: Path) -> str:
             files[place / "user_data.csv"] = (tasks.ROOT / "user_data.csv").read_bytes()
         else:
             files[place / "users.db"] = _users_db()
-    written = [path for path, content in files.items() if _write(path, content)]
+    missing = [path for path in files if not os.path.lexists(path)]
+    for path in missing:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(files[path])
     return (
-        f"{len(written)} files written to {folder}, {len(files) - len(written)} were there already.\n"
+        f"{len(missing)} files written to {folder}, {len(files) - len(missing)} were there already.\n"
         "Each exercise is a file, whose first lines say what to do. Exercises 1 to 4 need seed.py;\n"
         "until yours is done, check.py uses one of its own. To check a file each time you save it:\n"
         f"    python check.py {folder} --watch"
     )
-
-
-def _write(path: Path, content: bytes) -> bool:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with contextlib.suppress(FileExistsError), path.open("xb") as file:
-        file.write(content)
-        return True
-    return False
 
 
 def _users_db() -> bytes:

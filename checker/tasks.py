@@ -5,6 +5,7 @@ rules that its checks take for granted, and an example, which the tests run on t
 """
 
 import ast
+import re
 import textwrap
 from pathlib import Path
 from typing import NamedTuple
@@ -28,8 +29,7 @@ RENEE = (
 )
 JOSE = "(1, 'José Cohen', 'jose.cohen@example.net', 67)"
 TASKS = {
-    "seed": Task(
-        """
+    "seed": Task("""
 >>> connection = connect_db()
 >>> create_database(connection)
 >>> connection.close()
@@ -38,46 +38,32 @@ TASKS = {
 Table user_data created successfully
 >>> counts = insert_data(connection, "user_data.csv")
 >>> connection.close()
-""",
-        "`user_id` is a UUID, which you make if the file has none. The database's name is ALX_prodev.",
-        "import mysql.connector",
-    ),
+""", "`user_id` is a UUID, which you make if the file has none. The database's name is ALX_prodev.",
+        "import mysql.connector"),
     "1": Task(f">>> next(stream_users())\n{RENEE}\n", head="import seed"),
-    "2": Task(
-        f"""
+    "2": Task(f"""
 >>> [len(batch) for batch in stream_users_in_batches(400)]
 [400, 400, 200]
 >>> batch_processing(400)  # doctest: +ELLIPSIS
 {RENEE}
 ...
-""",
-        "A batch is a list of rows. The last one may be shorter, and none is empty.",
-        "import seed",
-    ),
-    "3": Task(
-        """
+""", "A batch is a list of rows. The last one may be shorter, and none is empty.", "import seed"),
+    "3": Task("""
 >>> [len(page) for page in lazy_paginate(400)]
 [400, 400, 200]
 >>> [user["age"] for user in paginate_users(2, 400)]
 [68, 64]
-""",
-        "A page is a list of rows, and `offset` the number of rows before it. No page is empty.",
-        "import seed",
-    ),
-    "4": Task(
-        """
+""", "A page is a list of rows, and `offset` the number of rows before it. No page is empty.",
+        "import seed"),
+    "4": Task("""
 >>> next(stream_user_ages())
 95
 >>> average = calculate_average_age()
 Average age of users: 47.75
-""",
-        "Two decimals are printed. The ages are never all in memory. There may be no users.",
-        "import seed",
-    ),
-    "5": Task(
-        f'>>> fetch_all_users(query="SELECT * FROM users LIMIT 1")\n[{JOSE}]\n',
-        "The query is the argument `query`, or the first argument. Print it or log it.",
-        foot='''
+""", "Two decimals are printed. The ages are never all in memory. There may be no users.",
+        "import seed"),
+    "5": Task(f'>>> fetch_all_users(query="SELECT * FROM users LIMIT 1")\n[{JOSE}]\n',
+        "The query is the argument `query`, or the first argument. Print it or log it.", foot='''
 @log_queries
 def fetch_all_users(query):
     connection = sqlite3.connect("users.db")
@@ -85,19 +71,14 @@ def fetch_all_users(query):
         return connection.execute(query).fetchall()
     finally:
         connection.close()
-''',
-    ),
-    "6": Task(
-        f">>> get_user_by_id(user_id=1)\n{JOSE}\n",
-        "The connection, to users.db, becomes the function's first argument.",
-        foot='''
+'''),
+    "6": Task(f">>> get_user_by_id(user_id=1)\n{JOSE}\n",
+        "The connection, to users.db, becomes the function's first argument.", foot='''
 @with_db_connection
 def get_user_by_id(conn, user_id):
     return conn.execute("SELECT * FROM users WHERE id = ?", (user_id,)).fetchone()
-''',
-    ),
-    "7": Task(
-        """
+'''),
+    "7": Task("""
 >>> connection = sqlite3.connect(":memory:")
 >>> table = connection.execute("CREATE TABLE users (name)")
 >>> @transactional
@@ -107,11 +88,8 @@ def get_user_by_id(conn, user_id):
 >>> connection.in_transaction  # it is committed
 False
 >>> connection.close()
-""",
-        "The decorated function's first argument is the connection. The caller gets its error.",
-    ),
-    "8": Task(
-        """
+""", "The decorated function's first argument is the connection. The caller gets its error."),
+    "8": Task("""
 >>> calls = []
 >>> @retry_on_failure(retries=3, delay=0)
 ... def busy_twice():
@@ -121,12 +99,9 @@ False
 ...     return "done"
 >>> busy_twice(), len(calls)
 ('done', 3)
-""",
-        "`retries` is the number of calls in all, `delay` the seconds of the time.sleep() between two.",
-        "import time",
-    ),
-    "9": Task(
-        """
+""", "`retries` is the number of calls in all, `delay` the seconds of the time.sleep() between two.",
+        "import time"),
+    "9": Task("""
 >>> @cache_query
 ... def fetch(conn, query, params=()):
 ...     print("running", query)
@@ -138,33 +113,23 @@ running SELECT MAX(id) FROM users
 >>> fetch(connection, query="SELECT MAX(id) FROM users")
 [(1000,)]
 >>> connection.close()
-""",
-        "The decorated function's first argument is the connection, the next one the query.",
-    ),
-    "10": Task(
-        f"""
+""", "The decorated function's first argument is the connection, the next one the query."),
+    "10": Task(f"""
 >>> with DatabaseConnection("users.db") as conn:
 ...     conn.execute("SELECT * FROM users LIMIT 1").fetchall()
 [{JOSE}]
-""",
-    ),
-    "11": Task(
-        """
+"""),
+    "11": Task("""
 >>> with ExecuteQuery("SELECT COUNT(*) FROM users WHERE age > ?", (40,)) as rows:
 ...     rows
 [(617,)]
-""",
-        "The database is users.db. The connection is closed after the block.",
-    ),
-    "12": Task(
-        """
+""", "The database is users.db. The connection is closed after the block."),
+    "12": Task("""
 >>> everybody, older = asyncio.run(fetch_concurrently())
 >>> len(everybody), len(older)
 (1000, 617)
-""",
-        "Older means older than 40. The database is users.db, read with aiosqlite.",
-        "import asyncio\n\nimport aiosqlite",
-    ),
+""", "Older means older than 40. The database is users.db, read with aiosqlite.",
+        "import asyncio\n\nimport aiosqlite"),
 }  # fmt: skip
 
 
@@ -175,8 +140,8 @@ def model(file: str) -> Path:
 
 def sentence(file: str) -> str:
     """What the exercise asks for: the line "Task:" of the model script."""
-    line = next(line for line in _text(file).splitlines() if line.startswith("Task: "))
-    return "W" + line.removeprefix("Task: w")
+    text = ast.get_docstring(ast.parse(model(file).read_bytes()))
+    return "W" + re.search("^Task: w(.*)", text, re.MULTILINE)[1]
 
 
 def stub(exercise, checks: str) -> str:
@@ -201,12 +166,8 @@ def _emptied(node):
     first = next((n for n in node.body if isinstance(n, ast.FunctionDef)), None)
     function = first if isinstance(node, ast.ClassDef) else node
     node.decorator_list, node.body = [], [function]
-    function.body, function.returns, function.args.kwonlyargs = ast.parse(TO_DO).body, None, []
+    function.body, function.returns = ast.parse(TO_DO).body, None
+    function.args.kwonlyargs, function.args.kw_defaults = [], []
     for argument in function.args.args:
         argument.annotation = None
-    function.args.kw_defaults = []
     return node
-
-
-def _text(file: str) -> str:
-    return ast.get_docstring(ast.parse(model(file).read_bytes())) or ""

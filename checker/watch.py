@@ -17,25 +17,22 @@ POLL = 0.1  # seconds between two looks at the files
 def watch(path: Path, exercises: list[Exercise], report: Report, *, seconds: float) -> int:
     """Check the exercises, then each one again when its file changes; return 0 once all are right.
 
-    One private server runs from the first exercise that needs it until the end.
+    A private server runs from the first exercise that needs it until the end.
     """
     seen: dict[Path, tuple] = {}
     verdicts: dict[Exercise, Verdict] = {}
     with contextlib.ExitStack() as stack:
-        servers: runner.Servers | None = None
+        servers = runner.Servers(stack)
         while True:
             answer = find_answers(path)[0][0]
             saved, seen = _saved(answer.root, seen)
             due = [exercise for exercise in exercises if _is_due(exercise, answer, saved, verdicts)]
             tasks = [runner.Task(answer, exercise) for exercise in due]
-            if servers is None and any(map(runner.wants_server, tasks)):
-                servers = stack.enter_context(runner.started_servers(1))
-            found = runner.check(tasks, seconds=seconds, servers=servers)
-            is_first = not verdicts
-            verdicts |= zip(due, found, strict=True)
+            found = checked = runner.check(tasks, seconds=seconds, servers=servers)
+            if not verdicts:  # the first time: all of them
+                found = [v for v in found if v.verdict != PASS][:1]
+            verdicts |= zip(due, checked, strict=True)
             in_order = [verdicts[exercise] for exercise in exercises]
-            if is_first:
-                found = [v for v in in_order if v.verdict != PASS][:1]
             if found:
                 report.watched(answer, found, in_order)
             if all(verdict.verdict == PASS for verdict in in_order):

@@ -22,6 +22,7 @@ from checker.checks import CHECKS
 from checker.cli import main
 from checker.exercises import EXERCISES, Exercise
 from checker.judge import Verdict
+from checker.page import write_page
 from checker.report import Report
 from checker.runner import Task, check
 
@@ -164,6 +165,24 @@ for number in range(3, 40):
     assert verdict_on("5", write(tmp_path / "a", {"5": forge + plain})).verdict == judge.PASS
 
 
+ODD_ERROR = {"type": [], "bases": ["Exception"], "message": "", "place": [["a"], 0], "chain": 7}
+
+
+@pytest.mark.parametrize("odd", [7, {}, ODD_ERROR], ids=["number", "empty", "place"])
+def test_facts_of_odd_types_do_not_end_the_run(tmp_path, odd):
+    forge = (
+        "import gc\n"
+        "(channel,) = [o for o in gc.get_objects() if type(o).__name__ == 'Channel']\n"
+        f"channel.send(fact='keyword', values={{'error': {odd!r}, 'sqlite': 7, 'query': []}})\n"
+    )
+    plain = (PLAIN / folder_of(BY_NUMBER["5"])).read_text()
+    answer = write(tmp_path / "a", {"5": forge + plain})
+    verdict = verdict_on("5", answer)
+    assert verdict.verdict != judge.PASS
+    write_page(tmp_path / "page.html", [(answer, [verdict])])
+    Report().details(answer, [verdict])
+
+
 @pytest.mark.parametrize("has_namespaces", [True, False])
 def test_processes_that_an_answer_starts_are_ended(tmp_path, has_namespaces):
     mark = f"{os.getpid()}.25{has_namespaces:d}"  # sleep's argument, by which it is found
@@ -209,6 +228,27 @@ def test_missing_server_or_driver_skips_only_exercises_that_need_it(tmp_path, mo
         assert (stream.verdict, log.verdict) == (judge.SKIPPED, judge.PASS)
     assert re.search("does not start.*broken", no_server[0].said, re.DOTALL)
     assert no_driver[0].said.startswith("mysql-connector-python is not installed")
+
+
+def test_server_that_dies_is_replaced_and_its_exercise_is_not_judged(tmp_path):
+    shutil.copytree(PLAIN, tmp_path / "a")
+    report, numbers = tmp_path / "report.json", ("1", "2", "3")
+    only = [word for number in numbers for word in ("--only", number)]
+    checking = subprocess.Popen(
+        [sys.executable, ROOT / "check.py", tmp_path / "a", *only, "--jobs", "1", "--json", report],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.DEVNULL,
+    )
+    wait_until(lambda: any(tmp_path.glob("check-*/mysql.sock")))
+    for process in running(f"--socket={tmp_path}"):
+        os.kill(int(process), signal.SIGKILL)
+    assert checking.wait(60) == 1
+    (answer,) = json.loads(report.read_text())["answers"]
+    verdicts = {found["verdict"]: found["said"] for found in answer["exercises"]}
+    assert {*verdicts} == {judge.PASS, judge.CHECKER}
+    assert verdicts[judge.CHECKER].startswith("the private server ended during this exercise")
+    assert answer["right"] == 2
+    assert {path.name for path in tmp_path.iterdir()} == {"a", "report.json"}
 
 
 def test_folder_that_an_answer_locked_is_removed(tmp_path):

@@ -52,8 +52,22 @@ def make(path):
 def checkers():
     """The processes that check: the parent's number, by its command line."""
     for path in glob.glob("/proc/[0-9]*/cmdline"):
-        if "check.py" in open(path).read() and path.split("/")[2] != str(os.getpid()):
+        try:
+            text = open(path).read()
+        except OSError:  # it has ended
+            continue
+        if "check.py" in text and path.split("/")[2] != str(os.getpid()):
             yield path.split("/")[2]
+
+
+def with_a_checker(attempt):
+    """Whether it works with one of them; others may end meanwhile."""
+    for number in checkers():
+        try:
+            attempt(number)
+            return True
+        except OSError:
+            pass
 
 
 def outside(text):
@@ -124,9 +138,9 @@ TRIED = {
     "environment": lambda: SECRET in str(os.environ),
     "environments": secret_environment,
     "parent seen": lambda: list(checkers()),
-    "parent's root": lambda: [os.listdir(f"/proc/{p}/root" + HOME) for p in checkers()],
+    "parent's root": lambda: with_a_checker(lambda p: os.listdir(f"/proc/{p}/root" + HOME)),
     "first process's root": lambda: "secret.txt" in os.listdir("/proc/1/root" + HOME),
-    "parent signalled": lambda: [os.kill(int(p), 0) for p in checkers()],
+    "parent signalled": lambda: with_a_checker(lambda p: os.kill(int(p), 0)),
     "parent's group signalled": lambda: os.kill(PLACES["process"], 0) or True,
     "open folders": lambda: [n for n in range(3, 99) if os.path.isdir(f"/proc/self/fd/{n}/")],
     "old root": lambda: os.listdir("/old" + HOME),

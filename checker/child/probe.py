@@ -6,7 +6,6 @@ expected results: it reports facts, and the parent judges them.
 
 import contextlib
 import importlib
-import importlib.util
 import json
 import os
 import resource
@@ -34,32 +33,27 @@ class Channel:
         self.order = self._loads(self._reader.readline())
         self._token = self.order.pop("token")
 
-    def send(self, **message) -> None:
-        self._own_process_only()
+    def send(self, *, waits: bool = False, **message) -> dict:
+        """Send a message; if it `waits`, return what the parent answers."""
+        if os.getpid() != self._pid:  # a process that the answer forked must not report
+            self._exit(1)
         line = self._dumps({"token": self._token, **message}) + "\n"
         with self._lock:
             self._socket.sendall(line.encode())
-
-    def ask(self, **message) -> dict:
-        """Send, and wait until the parent has answered: it inspects the state at this moment."""
-        self._own_process_only()
-        line = self._dumps({"token": self._token, **message}) + "\n"
-        with self._lock:
-            self._socket.sendall(line.encode())
-            answer = self._reader.readline()
+            answer = self._reader.readline() if waits else b"{}"
         if not answer:  # the parent is gone
             self._exit(1)
         return self._loads(answer)
 
-    def _own_process_only(self) -> None:
-        if os.getpid() != self._pid:  # a process that the answer forked must not report
-            self._exit(1)
+    def ask(self, **message) -> dict:
+        """Send, and wait until the parent has answered: it inspects the state at this moment."""
+        return self.send(waits=True, **message)
 
 
 def limit(limits: dict) -> None:
     """Set the limits that end a runaway answer even if the parent is gone."""
     for name, value in limits.items():
-        kind = getattr(resource, name)
+        kind = getattr(resource, f"RLIMIT_{name}")
         hard = resource.getrlimit(kind)[1]
         allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
         with contextlib.suppress(OSError, ValueError):  # this system lacks this limit
@@ -84,29 +78,18 @@ def forbid(mysql_socket: str | None) -> None:
 
 def no_dotenv() -> None:
     """Make python-dotenv load nothing, wherever a .env file is."""
-    if importlib.util.find_spec("dotenv") is None:
-        return
-    import dotenv
-    import dotenv.main
+    with contextlib.suppress(ImportError):
+        import dotenv.main
 
-    def nothing(*_args, **_options):
-        return False
-
-    def no_values(*_args, **_options):
-        return {}
-
-    for module in (dotenv, dotenv.main):
-        module.load_dotenv, module.dotenv_values = nothing, no_values
+        for module in (dotenv, dotenv.main):
+            module.load_dotenv = lambda *_args, **_options: False
+            module.dotenv_values = lambda *_args, **_options: {}
 
 
 def record_sleeps() -> list[float]:
     """Replace time.sleep by a function that only records the seconds, in a list."""
     sleeps = []
-
-    def sleep(seconds):
-        sleeps.append(float(seconds))
-
-    time.sleep = sleep
+    time.sleep = lambda seconds: sleeps.append(float(seconds))
     return sleeps
 
 
@@ -124,16 +107,18 @@ def main() -> None:
     no_dotenv()
     if order["scratch"] != order["given"]:
         shutil.copytree(order["given"], order["scratch"])
-    os.chdir(Path(order["file"]).parent)
-    watch = watch_sqlite.install(order["users_db"], order["pristine"])
+    file = Path(order["file"])
+    os.chdir(file.parent)
+    watch = watch_sqlite.install(order["users_db"], f"{order['given']}/users.db")
     redirect_mysql.install(order["mysql"], order["drivers"], channel)
     limit(order["limits"])
     forbid(order["mysql"]["socket"] if order["mysql"] else None)
 
-    file = Path(order["file"])
     sys.path[:0] = [str(file.parent)]
     sys.path.append(order["root"])
     sys.argv[:] = [str(file)]
+    for stream in (1, 2):  # the parent reads what comes before the answer's code
+        os.dup2(0, stream)
     observer = observe.Observer(channel, watch, record_sleeps(), order["root"])
     try:
         topic.OBSERVE[order["exercise"]](observer, file)
