@@ -85,6 +85,9 @@ def main(arguments: list[str] | None = None) -> int:
         verdicts = check(tasks, seconds=options.timeout, jobs=options.jobs, progress=progress)
     except KeyboardInterrupt:
         return 130
+    except FileNotFoundError as error:  # while watching: the folder is gone
+        print(f"check.py: {error}", file=sys.stderr)
+        return 2
     size = len(exercises)
     pairs = [(a, verdicts[n * size : (n + 1) * size]) for n, a in enumerate(answers)]
     for answer, found in pairs if single or options.details else ():

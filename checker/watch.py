@@ -40,6 +40,7 @@ def watch(path: Path, exercises: list[Exercise], report: Report, *, seconds: flo
                 return 0
             while not _saved(answer.root, seen)[0]:
                 time.sleep(POLL)
+            time.sleep(POLL / 2)  # until the editor has written the rest
 
 
 def _saved(root: Path, seen: dict[Path, tuple]) -> tuple[set[Path], dict[Path, tuple]]:

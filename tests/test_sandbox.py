@@ -342,6 +342,7 @@ def test_answer_gets_out_in_no_way(mentor, attempts, tool):
         assert not Path(folder, mentor.mark).exists()
 
 
+@pytest.mark.slow
 def test_attempts_get_out_where_nothing_prevents_them(mentor, attempts):
     (mentor.temporary / "prodev-1/data/mysql").mkdir(parents=True)
     (mentor.temporary / "prodev-1/server.sock").touch()
@@ -363,6 +364,7 @@ def test_attempts_get_out_where_nothing_prevents_them(mentor, attempts):
     assert len({*tried} - elsewhere) >= 20
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["bwrap", "unshare"])
 def test_amount_that_an_answer_writes_and_starts_is_limited(mentor, tool):
     answers = {"fork": FORK, "fill": FILL, "many": MANY, "print": PRINT, "large": LARGE}
@@ -379,6 +381,7 @@ def test_amount_that_an_answer_writes_and_starts_is_limited(mentor, tool):
     assert "File too large" in said["large"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("tool", ["bwrap", "unshare"])
 def test_database_that_is_replaced_by_something_else_is_not_read(mentor, tool):
     mine = mentor.home / "mine.db"

@@ -24,6 +24,7 @@ def verdicts(tmp_path_factory):
     return dict(zip(((c.exercise, c.name) for c in CASES), check(tasks, jobs=4), strict=True))
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("case", CASES, ids=lambda case: f"{case.exercise}-{case.name}")
 def test_answer_gets_its_verdict_and_the_true_reason(case, verdicts):
     verdict = verdicts[case.exercise, case.name]

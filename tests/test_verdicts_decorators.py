@@ -40,6 +40,7 @@ def agrees(case: Case, verdict: Verdict) -> None:
         assert verdict.place == f"{BY_NUMBER[case.exercise].file}:{marked[0]}"
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", CASES)
 def test_small_answer_has_its_verdict_check_reason_and_line(name, verdicts):
     agrees(CASES[name], verdicts[name])

@@ -175,6 +175,7 @@ def test_watch_checks_an_exercise_when_its_file_is_saved(watch, started):
     assert [path.name for path in watching.output.parent.iterdir() if path.is_dir()] == ["mine"]
 
 
+@pytest.mark.slow
 def test_watch_does_not_repeat_a_finished_exercise_for_another_file(watch, started):
     solve(started, "5")
     watching = watch("--only", "5", "--only", "6")
@@ -188,6 +189,7 @@ def test_watch_does_not_repeat_a_finished_exercise_for_another_file(watch, start
     assert str(ROOT / "docs" / "mistakes.md") in watching.text()
 
 
+@pytest.mark.slow
 def test_watch_keeps_its_server_until_it_is_ended(watch, started):
     if reason := databases.why_no_server():
         lacks(reason)
