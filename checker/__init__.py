@@ -12,8 +12,8 @@ databases.py      the private server; proxy.py counts the bytes it sends; users.
 evidence.py       what the parent observes while the child runs
 judge.py          the verdict; judge_*.py turn facts and evidence into results; rows.py compares
 report.py         the output: terminal, JSON, JUnit XML
-tasks.py          what each exercise asks for, from the model scripts, and an example; start.py writes the
-                  folder of --start; own_seed.py is lent to an answer without a seed.py
+tasks.py          what each exercise asks for, from the model scripts, and an example
+start.py          the folder of --start; own_seed.py is lent to an answer without a seed.py
 watch.py          --watch
 marks.py          the table of --csv; page.py and page.html make the page of --html
 

@@ -32,7 +32,7 @@ ERROR_HINTS = (
     (r"'NoneType' object", "Which function returns None here, and on which path?"),
     (r"^still to do$", "Put your own code in place of `raise NotImplementedError`."),
     (r"unexpected keyword argument|positional argument|multiple values for",
-     "Compare the parameters in your `def` with the names and the order in the task."),
+     "Compare the parameters in your `def` with the task, and see which ones your wrapper passes on."),
     (r"near \"%\"|Not all parameters were used|Incorrect number of bindings|number of parameters",
      "Which placeholder does this driver use: ? (sqlite3) or %s (MySQL)? Is there a value for each?"),
     (r"Unread result found|Commands out of sync",
@@ -68,7 +68,8 @@ STEPS = (
     (r"refuse .*", "connecting to a server that refuses connections"),
     (r"fail.*", "handling an error"),
 )
-CRASH_HINT = "Run the file by itself and read the last line of the traceback first."
+CRASH_HINT = "Make the same call yourself, and read the last line of the traceback first."
+IMPORT_HINT = "Run the file by itself, and look at the last line that it prints."
 
 
 class Result(NamedTuple):
@@ -328,7 +329,10 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         verdict.verdict = EXITED if "SystemExit" in bases else CRASH
         more, hint = explain_import(failed_import, answer)
         verdict.said = f"importing the file raised {describe(failed_import)}{more}"
-        verdict.hint, verdict.place = hint or hint_for(failed_import), judge.place_of(failed_import)
+        verdict.hint, verdict.place = (
+            hint or hint_for(failed_import, IMPORT_HINT),
+            judge.place_of(failed_import),
+        )
     elif not needs_found:
         found = judge.fact("functions", "found") or []
         lacks = [name for name in NAMES[judge.exercise.number] if name not in found]

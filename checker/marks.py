@@ -5,7 +5,7 @@ import re
 from pathlib import Path
 
 from checker.answers import Answer
-from checker.judge import NOT_JUDGED, PASS, Verdict
+from checker.judge import MISSING, NOT_JUDGED, PASS, Verdict
 from checker.report import printable
 
 # A spreadsheet takes a cell that begins so for a formula; the wide signs are those of Japanese.
@@ -22,11 +22,12 @@ def write_csv(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> N
     titles = [f"{e.number} {e.title}".removeprefix("seed ") for e in exercises]
     with path.open("w", encoding="utf-8-sig", errors="backslashreplace", newline="") as file:
         table = csv.writer(file, quoting=csv.QUOTE_ALL)
-        table.writerow(["answer", *titles, "points", "wrong", "not judged", "of"])
+        table.writerow(["answer", *titles, "points", "wrong", "missing", "not judged", "of"])
         for answer, verdicts in all_verdicts:
             cells = [f"{verdict.verdict} {verdict.score}".rstrip() for verdict in verdicts]
             points = sum(verdict.verdict == PASS for verdict in verdicts)
             not_judged = sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
-            wrong = len(verdicts) - points - not_judged
+            missing = sum(verdict.verdict == MISSING for verdict in verdicts)
+            wrong = len(verdicts) - points - missing - not_judged
             name = printable("'" * bool(FORMULA.match(answer.name)) + answer.name)
-            table.writerow([name, *cells, points, wrong, not_judged, len(verdicts)])
+            table.writerow([name, *cells, points, wrong, missing, not_judged, len(verdicts)])

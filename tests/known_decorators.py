@@ -162,7 +162,7 @@ def log_queries(level=logging.DEBUG):
 
     return decorate
 
-{DEMO.replace('@log_queries', '@log_queries(level=logging.INFO)')}"""
+{DEMO.replace("@log_queries", "@log_queries(level=logging.INFO)")}"""
 LOG_EITHER = f"""import functools
 import sqlite3
 

@@ -135,9 +135,9 @@ def test_spreadsheet_has_a_row_for_each_answer_and_runs_no_name(tmp_path):
     with (tmp_path / "marks.csv").open(encoding="utf-8-sig", newline="") as file:
         head, *rows = csv.reader(file)
     titles = ["5 query logging", "8 retry on failure"]
-    assert head == ["answer", *titles, "points", "wrong", "not judged", "of"]
-    assert rows[0] == ["'=1+1", "PASS", NEEDS, "1", "0", "1", "2"]
-    assert rows[1] == ["'+1", "WRONG", "PASS", "1", "1", "0", "2"]
+    assert head == ["answer", *titles, "points", "wrong", "missing", "not judged", "of"]
+    assert rows[0] == ["'=1+1", "PASS", NEEDS, "1", "0", "0", "1", "2"]
+    assert rows[1] == ["'+1", "WRONG", "PASS", "1", "1", "0", "0", "2"]
     assert [row[0] for row in rows[8:]] == ['x";=1', "Björn", "?"]
     assert [row[0] for row in rows[:8] if not row[0].startswith("'")] == []
     assert raw.count(b'"') >= 2 * 7 * len(pairs)  # each cell is quoted
@@ -150,8 +150,8 @@ def test_class_is_checked_into_both_files(tmp_path, capsys):
     assert main([f"{tmp_path}/class", "--only", "5", *files]) == 1
     rows = (tmp_path / "marks.csv").read_text(encoding="utf-8-sig").splitlines()
     assert rows[1:] == [
-        '"\'=grace","SYNTAX","0","1","0","1"',
-        '"linus","WRONG 2/4","0","1","0","1"',
+        '"\'=grace","SYNTAX","0","1","0","0","1"',
+        '"linus","WRONG 2/4","0","1","0","0","1"',
     ]
     text = Markup((tmp_path / "page.html").read_text(encoding="utf-8")).text
     assert "2 answers checked" in text
