@@ -12,12 +12,11 @@ def connect_to_prodev():
 
 
 def create_database(connection):
-    """Do nothing: the database is there."""
+    """Do nothing: database, table and rows are there."""
 
 
-def create_table(connection):
-    """Do nothing: the table is there."""
+create_table = create_database
 
 
 def insert_data(connection, data):
-    """Do nothing: the rows are there."""
+    """Do nothing, as before."""

@@ -66,6 +66,8 @@ class Report:
             self._exercise(answer, verdict, problems(verdict)[:1])
             if passed := [result.check.name for result in verdict.counted if result.passed]:
                 self._indented(f"Passed: {', '.join(passed)}")
+            if verdict.verdict == PASS and _right(verdicts) < len(verdicts):
+                self._advice([verdict])
         marks = {PASS: "#", MISSING: "."}
         cells = (self.paint(marks.get(v.verdict, "x"), _colour(v)) for v in verdicts)
         self.line(f"  [{''.join(cells)}] {_right(verdicts)} of {len(verdicts)} right")
@@ -73,7 +75,7 @@ class Report:
         self.stream.flush()
 
     def finished(self, answer: Answer, verdicts: list[Verdict]) -> None:
-        """Print what may still be better when all exercises are right."""
+        """Print what may still be better, and where better answers are, when all are right."""
         self._advice(verdicts)
         self.line(
             f"All are right. To compare: the scripts in {ROOT}, and what they do better than the"

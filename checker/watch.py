@@ -30,6 +30,7 @@ def watch(path: Path, exercises: list[Exercise], report: Report, *, seconds: flo
             tasks = [runner.Task(answer, exercise) for exercise in due]
             found = checked = runner.check(tasks, seconds=seconds, servers=servers)
             if not verdicts:  # the first time: all of them
+                report.line("Checks an exercise each time its file is saved; Ctrl-C ends it.")
                 found = [v for v in found if v.verdict != PASS][:1]
             verdicts |= zip(due, checked, strict=True)
             in_order = [verdicts[exercise] for exercise in exercises]
