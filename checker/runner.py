@@ -53,7 +53,7 @@ class Servers:
             return
         self._started += missing
         self.reason = self.reason or databases.why_no_server() or ""
-        started = [None] * missing  # so that nobody waits for one
+        started = [None] * missing  # if none starts: then the exercises that wait go on without one
         try:
             if not self.reason:
                 started = self._stack.enter_context(databases.servers(missing))

@@ -10,6 +10,7 @@ from checker.answers import Answer, find_answers
 from checker.exercises import Exercise
 from checker.judge import PASS, Verdict
 from checker.report import Report
+from checker.sandbox import FOLDERS_LEFT_OUT
 
 POLL = 0.1  # seconds between two looks at the files
 
@@ -48,7 +49,7 @@ def _saved(root: Path, seen: dict[Path, tuple]) -> tuple[set[Path], dict[Path, t
     """The files that changed, came or went since `seen`, and all files as they are now."""
     now = {}
     for folder, folders, files in os.walk(root):
-        folders[:] = [f for f in folders if f != "__pycache__" and not f.startswith(".")]
+        folders[:] = [f for f in folders if f not in FOLDERS_LEFT_OUT and not f.startswith(".")]
         for path in (Path(folder, name) for name in files if not name.startswith(".")):
             with contextlib.suppress(OSError):  # it has just gone
                 stat = path.stat()
