@@ -4,6 +4,7 @@ import re
 import sqlite3
 from collections.abc import Callable
 from contextlib import closing
+from functools import partial
 from itertools import pairwise
 
 from checker.child import observe_decorators as probe
@@ -30,30 +31,28 @@ AGAIN = "What is left of your counter when the decorated function is called agai
 CONNECTION_IN_KEY = "Is the connection part of your key? Each call has a connection of its own."
 
 
-def judging(first: str, judge_calls: Callable[[Judge], None], *after: str):
-    """How to judge an exercise: the decorator by calls of the probe's functions, then the answer's own.
+def judge_exercise(
+    first: str, judge_calls: Callable[[Judge], None], after: set[str], judge: Judge
+) -> bool:
+    """Judge the decorator by calls of the probe's functions, then the answer's own function.
 
     If a check of `after` failed, a wrong result of the answer's own function follows from it. The check
     `first` fails if the decorator returns nothing that can be called.
     """
-
-    def judge_exercise(judge: Judge) -> bool:
-        name, judge.line = inside(judge)[0], judge.source.innermost(*inside(judge))[1]
-        seen, decorating = judge.seen("decorated"), f"decorating with {name}"
-        if kind := judge.text("decorated", "kind"):
-            said = f"{name} turns a function into a value of type {kind}, which cannot be called"
-            line = judge.source.line_of(*inside(judge))
-            judge.check(first, False, said, line, NO_RETURN.format("your decorator"))
-            return seen
-        if seen and not judge.crashed(first, "decorated", decorating):
-            judge_calls(judge)
-            for step, error in FAULTS.items():
-                raises(judge, "raises", step, error)
-        judge.judge_wraps(name)
-        judge_demo(judge, *after)
+    name, judge.line = inside(judge)[0], judge.source.innermost(*inside(judge))[1]
+    seen = judge.seen("decorated")
+    if kind := judge.text("decorated", "kind"):
+        said = f"{name} turns a function into a value of type {kind}, which cannot be called"
+        line = judge.source.line_of(*inside(judge))
+        judge.check(first, False, said, line, NO_RETURN.format("your decorator"))
         return seen
-
-    return judge_exercise
+    if seen and not judge.crashed(first, "decorated", f"decorating with {name}"):
+        judge_calls(judge)
+        for step, error in FAULTS.items():
+            raises(judge, "raises", step, error)
+    judge.judge_wraps(name)
+    judge_demo(judge, after)
+    return seen
 
 
 def judge_log_queries(judge: Judge) -> None:
@@ -79,35 +78,31 @@ def judge_log_queries(judge: Judge) -> None:
 
 
 def judge_with_db_connection(judge: Judge) -> None:
-    for step, call, number, second in (
-        ("keyword call", "get_user_by_id(user_id=3)", 3, 0),
-        ("call", "get_user_by_id(2, second=7), with one parameter more", 2, 7),
-    ):
-        given, error = judge.fact(step), judge.error(step)
-        entered, kind = judge.number(step, "calls"), judge.text(step, "kind")
+    calls = {
+        "keyword call": ("get_user_by_id(user_id=3)", 3, 0),
+        "call": ("get_user_by_id(2, second=7), with one parameter more", 2, 7),
+    }
+    for step, (call, number, second) in calls.items():
+        given, error = judge.items(step) or [None], judge.error(step)
+        kind, right = judge.text(step, "kind"), user_of(judge, "imported", number)
         check = "result" if error and ARGUMENTS.match(error["message"]) else "connection"
         if judge.failed("connection"):
             break
-        if entered and kind:
+        if kind:
             said = f"{call}: the first argument is a value of type {kind}, not a connection"
             judge.check("connection", False, said, marked(judge, FUNCTION))
         elif not judge.crashed(check, step, call):
-            if entered:
+            if judge.number(step, "calls"):
                 judge.check("connection", True)
-            row, *rest = given if isinstance(given, list) and given else [None]
-            right = same_row(row, user_of(judge, "imported", number)) and rest == [second]
+            right = same_row(given[0], right) and given[1:] == [second]
             returned(judge, "result", right, step, call)
-        _closed(judge, "closed", step, f"after {call}")
-    for step, error in FAULTS.items():
-        _closed(judge, "closed on error", step, f"after a function that raises {error}")
-
-
-def _closed(judge: Judge, check: str, step: str, when: str) -> None:
-    """Check that the connection was closed, if the function got one and nothing worse is known."""
-    if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
-        is_open = judge.fact(f"after {step}", "usable") or unclosed(judge.fact(step, "sqlite"))
-        line = marked(judge, r"\.close\b", r"\bconnect\(")
-        judge.check(check, not is_open, f"{when}, the connection is still open", line)
+    closes = [("closed", step, call) for step, (call, *_) in calls.items()]
+    closes += [("closed on error", s, f"a function that raises {e}") for s, e in FAULTS.items()]
+    for check, step, what in closes:
+        if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
+            is_open = judge.fact(f"after {step}", "usable") or unclosed(judge.fact(step, "sqlite"))
+            said, line = f"after {what}, the connection is still open", r"\.close\b"
+            judge.check(check, not is_open, said, marked(judge, line, r"\bconnect\("))
 
 
 def judge_transactional(judge: Judge) -> None:
@@ -129,14 +124,14 @@ def judge_transactional(judge: Judge) -> None:
         failed = kept or judge.fact(f"after {step}", "in transaction")
         said = f"{what}and {'the change is stored' if kept else 'its transaction is still open'}"
         line = judge.source.line_with(KEEPS if kept else r"\.rollback\b", *names) or judge.line
-        if not judge.number(step, "calls"):
-            continue
-        if not (failed and mistaken(judge, "rolls back", step, f"{what}and the wrapper")):
+        wrong = failed and mistaken(judge, "rolls back", step, f"{what}and the wrapper")
+        if judge.number(step, "calls") and not wrong:
             judge.check("rolls back", not failed, said, line)
 
 
 def judge_retry(judge: Judge) -> None:
-    steps, loop = {"none fails": 0, "two fail": 2, "all fail": probe.ENDLESS}, r"^\s*(for|while)\b"
+    steps = {"none fails": 0, "two fail": 2, "all fail": probe.ENDLESS}
+    loop = marked(judge, r"^\s*(for|while)\b")
     none, two, every = calls = [judge.number(step, "calls") for step in steps]
     call, result = "fetch_users_with_retry(conn, 'one', second='two')", ["result of", "one", "two"]
     twice = f"{call}, which fails twice ({LOCKED}) and then succeeds,"
@@ -148,7 +143,7 @@ def judge_retry(judge: Judge) -> None:
         error, times = judge.error(step), judge.number(step, "calls")
         if error and error.get("own") and not MISTAKES & set(error["bases"]):
             said = f"{what} was called {count(times, 'time')}, and the caller got {describe(error)}"
-            line = marked(judge, r"^\s*except\b" if times == 1 else loop)
+            line = marked(judge, r"^\s*except\b") if times == 1 else loop
             judge.check("retries", False, said, line)
         elif judge.seen(step) and not judge.crashed("retries", step, what):
             returned(judge, "retries", judge.fact(step) == result, step, what)
@@ -157,19 +152,18 @@ def judge_retry(judge: Judge) -> None:
         said = f"with retries={probe.RETRIES} it made {count(none, 'call')} if none fails, "
         said += f"{two} if two fail, {every} if all fail"
         right = calls == [1, 3, probe.RETRIES]
-        judge.check("attempts", right, said, marked(judge, loop))
+        judge.check("attempts", right, said, loop)
         for step, failures in steps.items():
             _waits(judge, step, failures)
         again, error = judge.fact("again"), judge.error("again")
         came = f"raised {describe(error)}" if error else f"gave {short(again)}"
         said = f"three calls of one decorated function, which fails twice in each, {came}"
         if right and judge.passed("retries") and judge.seen("again"):
-            judge.check("attempts", again == [result] * 3, said, judge.line, AGAIN)
+            judge.check("attempts", again == [result] * 3, said, loop, AGAIN)
     if not judge.endless:
         raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
     tried = judge.number("permanent", "calls")
-    said = f"`no such table` led to {tried} attempts"
-    judge.check("retries everything", tried <= 1, said, judge.line)
+    judge.check("retries everything", tried <= 1, f"`no such table` led to {tried} attempts", loop)
 
 
 def _waits(judge: Judge, step: str, failures: int) -> None:
@@ -199,12 +193,10 @@ def judge_cache_query(judge: Judge) -> None:
         _hit(judge, rows(probe.OLDER))
         for check, cases in probe.CALLS.items():
             _own_results(judge, check, {case: rows(*case) for case in cases})
-    kept = "changed by a caller" not in judge.items("mutated")
-    said = "a change to the returned list reaches the next caller"
-    judge.check("shared list", kept, said, judge.line)
-    changed = ["changed@checker.example"]
-    stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != changed]
-    judge.check("stale", not stale, "after an UPDATE the old rows were returned", judge.line)
+    line, kept = judge.line, "changed by a caller" not in judge.items("mutated")
+    judge.check("shared list", kept, "a change to the returned list reaches the next caller", line)
+    stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != [probe.CHANGED]]
+    judge.check("stale", not stale, "after an UPDATE the old rows were returned", line)
 
 
 def _hit(judge: Judge, expected: list) -> None:
@@ -212,10 +204,9 @@ def _hit(judge: Judge, expected: list) -> None:
     call = "fetch_users_with_cache(conn, query='SELECT id, name ...')"
     ran = sum(judge.number(step, "calls") for step in ("miss", "hit"))
     for step, which, line in (("miss", "the first", FUNCTION), ("hit", "the second", LOOKUP)):
-        what = f"{which} call {call}"
+        what, right = f"{which} call {call}", not compare_rows(judge.fact(step), expected)
         if judge.crashed("hit", step, what):
             return
-        right = not compare_rows(judge.fact(step), expected)
         returned(judge, "hit", right, step, what, line)
     in_key = ran == 2 and not judge.number("same connection", "calls")
     line, hint = (KEY, CONNECTION_IN_KEY) if in_key else (LOOKUP, "")
@@ -280,8 +271,7 @@ def raises(judge: Judge, check: str, step: str, fault: str) -> None:
         return
     if error is None:
         said = f"{said}, but the caller got no error{_printed(judge, step, fault)}"
-        swallow = judge.source.line_of_swallow(*inside(judge))
-        judge.check(check, False, said, swallow or line)
+        judge.check(check, False, said, judge.source.line_of_swallow(*inside(judge)) or line)
     elif not mistaken(judge, check, step, f"{said}, and then the wrapper"):
         file, at = error.get("place") or (judge.file, line)
         said = f"{said}, but the caller got {describe(error)}, without the first error as its cause"
@@ -301,7 +291,7 @@ def _printed(judge: Judge, step: str, fault: str = "") -> str:
     return judge.printed(step) if about else ""
 
 
-def judge_demo(judge: Judge, *after: str) -> None:
+def judge_demo(judge: Judge, after: set[str]) -> None:
     """Check what the answer's own decorated function does; only in exercise 5 it must be there."""
     number, (name, options, _) = judge.exercise.number, probe.DEMOS[judge.exercise.number]
     name = judge.text("demo", "name") or name  # it may be another than the course's
@@ -345,9 +335,9 @@ def user_of(judge: Judge, mark: str, number: int) -> list:
 
 
 JUDGE = {
-    "5": judging("logged", judge_log_queries, "result"),
-    "6": judging("connection", judge_with_db_connection, "result"),
-    "7": judging("commits", judge_transactional, "commits"),
-    "8": judging("retries", judge_retry, "retries"),
-    "9": judging("hit", judge_cache_query, "hit", "query in key"),
+    "5": partial(judge_exercise, "logged", judge_log_queries, {"result"}),
+    "6": partial(judge_exercise, "connection", judge_with_db_connection, {"result"}),
+    "7": partial(judge_exercise, "commits", judge_transactional, {"commits"}),
+    "8": partial(judge_exercise, "retries", judge_retry, {"retries"}),
+    "9": partial(judge_exercise, "hit", judge_cache_query, {"hit", "query in key"}),
 }

@@ -15,6 +15,7 @@ from checker.child.observe import Observer, find, finish
 from checker.child.wanted import NAMES
 
 BY_ID = "SELECT * FROM users WHERE id = ?"
+CHANGED = "changed@checker.example"
 FORMS, MARKED = ("keyword", "positional"), "SELECT '{}' AS checker_marker"
 # The course's example functions: the call, and the other names that they have.
 DEMOS = {
@@ -33,7 +34,16 @@ FAULTS = {
 RETRIES, DELAY = 4, 3  # not everybody's defaults
 ENDLESS = 99  # failures after which the probe's function succeeds, to end an endless retry
 LONG = 4.0  # seconds: waits that time.sleep does not make are real
-LOCKED, NO_TABLE = "database is locked", "no such table: nowhere"
+LOCKED = "database is locked"
+# Calls of one decorated function: step, retries, how often each call fails first, calls, error.
+ATTEMPTS = (
+    ("none fails", RETRIES, 0, 1, LOCKED),
+    ("two fail", RETRIES, 2, 1, LOCKED),
+    ("all fail", RETRIES, ENDLESS, 1, LOCKED),
+    ("last succeeds", 3, 2, 1, LOCKED),
+    ("again", RETRIES, 2, 3, LOCKED),
+    ("permanent", RETRIES, ENDLESS, 1, "no such table: nowhere"),
+)
 OLDER = "SELECT id, name FROM users WHERE age > 30"
 STALE = "SELECT id, email FROM users WHERE age > 40"
 PAIR = "SELECT ?, ? FROM users WHERE id = 1"
@@ -51,19 +61,15 @@ CALLS = {
 }  # fmt: skip
 
 
-def observing(number: str, steps):
-    """The observation of an exercise: `steps` with its decorator, then the course's function, twice."""
-
-    def observe(observer: Observer, file: Path) -> None:
-        module = observer.load(file)
-        if decorator := find_decorator(module, file, number):
-            steps(observer, decorator, module)
-        observer.mark("before demo")
-        for step in ("demo", "demo again"):
-            demo(observer, module, step, *DEMOS[number])
-            observer.mark(step)
-
-    return observe
+def observe(number: str, steps, observer: Observer, file: Path) -> None:
+    """Call the steps with the exercise's decorator, then the course's function, twice."""
+    module = observer.load(file)
+    if decorator := find_decorator(module, file, number):
+        steps(observer, decorator, module)
+    observer.mark("before demo")
+    for step in ("demo", "demo again"):
+        demo(observer, module, step, *DEMOS[number])
+        observer.mark(step)
 
 
 def log_queries(observer: Observer, decorator, _) -> None:
@@ -134,46 +140,36 @@ def retry(observer: Observer, decorator, _) -> None:
         )
         return made(function) if callable(made) else made
 
-    def attempts(step, failures, times=1, message=LOCKED, retries=RETRIES) -> None:
-        """Call one decorated function, which fails `failures` times in each of `times` calls.
+    def now() -> float:
+        return round(time.monotonic() + sum(observer.sleeps), 3)
 
-        The fact "events" holds the times of the start, of each call and of the end.
-        """
-        events = []
+    events, case = [], ATTEMPTS[0]
 
-        def now() -> float:
-            return round(time.monotonic() + sum(observer.sleeps), 3)
+    def fetch_users_with_retry(conn, first, second=None):
+        _, _, failures, times, message = case
+        events.append(now())
+        number = len(events) - 1
+        if number % (failures + 1) if times > 1 else number <= failures:
+            error = sqlite3.OperationalError(message)
+            error.sqlite_errorcode = 5 if message == LOCKED else 1  # as SQLite sets it
+            raise observer.fault(error)
+        return ["result of", first, second]
 
-        def fetch_users_with_retry(conn, first, second=None):
-            events.append(now())
-            number = len(events) - 1
-            if number % (failures + 1) if times > 1 else number <= failures:
-                error = sqlite3.OperationalError(message)
-                error.sqlite_errorcode = 5 if message == LOCKED else 1  # as SQLite sets it
-                raise observer.fault(error)
-            return ["result of", first, second]
-
-        fetch_users_with_retry.__qualname__ = fetch_users_with_retry.__name__
+    attempts = ATTEMPTS if decorated(observer, retrying, fetch_users_with_retry) else ()
+    started = time.monotonic()
+    for case in attempts:
+        step, retries, _, times, _ = case
+        if step == "last succeeds" and time.monotonic() - started > LONG:
+            break
+        events.clear()
         with observer.step(step) as fact, contextlib.closing(sqlite3.connect("users.db")) as conn:
             wrapped = retrying(fetch_users_with_retry, retries)
             events.append(now())
             try:
                 results = [wrapped(conn, "one", second="two") for _ in range(times)]
                 fact["value"] = results if times > 1 else results[0]
-            finally:
+            finally:  # the times of the start, of each call and of the end
                 fact |= {"events": [*events, now()], "calls": len(events) - 1}
-
-    def fetch_users_with_retry(conn):
-        return "result"
-
-    if decorated(observer, retrying, fetch_users_with_retry):
-        started = time.monotonic()
-        for step, failures in (("none fails", 0), ("two fail", 2), ("all fail", ENDLESS)):
-            attempts(step, failures)
-        if time.monotonic() - started < LONG:
-            attempts("last succeeds", 2, retries=3)
-            attempts("again", 2, times=3)
-            attempts("permanent", ENDLESS, message=NO_TABLE)
 
 
 def cache_query(observer: Observer, decorator, _) -> None:
@@ -212,7 +208,7 @@ def cache_query(observer: Observer, decorator, _) -> None:
                 hit.append("changed by a caller")
             fetch("mutated", OLDER)
             with connect() as writer:
-                writer.execute("UPDATE users SET email = 'changed@checker.example' WHERE age > 40")
+                writer.execute("UPDATE users SET email = ? WHERE age > 40", (CHANGED,))
             fetch("stale", STALE)
 
 
@@ -300,10 +296,8 @@ def _shown(observer: Observer) -> str:
     return "\n".join([observer.shown(), *(path.read_text(errors="replace") for path in files)])
 
 
+STEPS = (log_queries, with_db_connection, transactional, retry, cache_query)
 OBSERVE = {
-    "5": observing("5", log_queries),
-    "6": observing("6", with_db_connection),
-    "7": observing("7", transactional),
-    "8": observing("8", retry),
-    "9": observing("9", cache_query),
+    number: functools.partial(observe, number, steps)
+    for number, steps in zip(DEMOS, STEPS, strict=True)
 }
