@@ -1,58 +1,66 @@
-"""Exercises 5 to 7: turn facts, and users.db as the parent reads it, into results."""
+"""Exercises 5 to 9: turn facts, and users.db as the parent reads it, into results."""
 
 import re
+import sqlite3
 from collections.abc import Callable
+from contextlib import closing
+from functools import partial
+from itertools import pairwise
 
-from checker.child import observe_decorators
-from checker.child.observe_decorators import DEMOS
+from checker.child import observe_decorators as probe
 from checker.child.wanted import NAMES
 from checker.judge import TELLING, Judge, describe, unclosed
-from checker.rows import compare_rows, same_row, short
+from checker.rows import compare_rows, count, same_row, short
 
 # Errors that Python raises for a mistake in the wrapper, even while it handles another error.
 MISTAKES = {"AttributeError", "IndexError", "KeyError", "NameError", "TypeError"}
-FAULTS = {step: f"{type(e).__name__}: {e}" for step, e in observe_decorators.FAULTS.items()}
-CONNECT = NAMES["6"]["with_db_connection"]
+FAULTS = {step: f"{type(e).__name__}: {e}" for step, e in probe.FAULTS.items()}
+LOCKED = f"OperationalError: {probe.LOCKED}"
 # The message of a call whose arguments do not fit, unless it is about the connection.
 ARGUMENTS = re.compile(r"(?!connect\(|.*'conn').*\(\) (missing|got|takes)")
 CONFIGURES = re.compile(r"basicConfig|dictConfig|fileConfig|addHandler|setLevel")
+# Lines of the decorator that the reports mark.
+FUNCTION = r"\b(func|function|fn|f|method)\("
+KEEPS = r"isolation_level|autocommit|\.commit\(|'COMMIT"
+LOOKUP = r"^\s*if .*\bin \w*cache|cache\w*\.get\("
+KEY = rf"^\s*\w*key\w*\s*=[^=]|{LOOKUP}"
+
 NO_RETURN = "What does {} return on each path? A path without `return` returns None."
 LOST = "A bare `raise` keeps the error, and `raise ... from error` keeps it as the cause."
-LEVEL = "Which level does your logger show, and at which level do you log?"
-WITH = "`with` on a connection commits or rolls back at its end. Does it close the connection?"
-STACKED = "Does your with_db_connection turn transactions off, or commit at its end?"
+AGAIN = "What is left of your counter when the decorated function is called again?"
+CONNECTION_IN_KEY = "Is the connection part of your key? Each call has a connection of its own."
 
 
-def judging(first: str, judge_calls: Callable[[Judge, int | None], None], *after: str):
-    """How to judge an exercise: the decorator by calls of the probe's functions, then the answer's own.
+def judge_exercise(
+    first: str, judge_calls: Callable[[Judge], None], after: set[str], judge: Judge
+) -> bool:
+    """Judge the decorator by calls of the probe's functions, then the answer's own function.
 
     If a check of `after` failed, a wrong result of the answer's own function follows from it. The check
     `first` fails if the decorator returns nothing that can be called.
     """
-
-    def judge_exercise(judge: Judge) -> bool:
-        name, judge.line = inside(judge)[0], judge.source.innermost(*inside(judge))[1]
-        seen, decorating = judge.seen("decorated"), f"decorating with {name}"
-        if kind := judge.text("decorated", "kind"):
-            said = f"{name} turns a function into a value of type {kind}, which cannot be called"
-            line = judge.source.line_of(*inside(judge))
-            judge.check(first, False, said, line, NO_RETURN.format("your decorator"))
-        elif seen and not judge.crashed(first, "decorated", decorating):
-            judge_calls(judge, judge.line)
-            for step, error in FAULTS.items():
-                raises(judge, "raises", step, error)
-        judge.judge_wraps(name)
-        judge_demo(judge, *after)
+    name, judge.line = inside(judge)[0], judge.source.innermost(*inside(judge))[1]
+    seen = judge.seen("decorated")
+    if kind := judge.text("decorated", "kind"):
+        said = f"{name} turns a function into a value of type {kind}, which cannot be called"
+        line = judge.source.line_of(*inside(judge))
+        judge.check(first, False, said, line, NO_RETURN.format("your decorator"))
         return seen
+    if seen and not judge.crashed(first, "decorated", f"decorating with {name}"):
+        judge_calls(judge)
+        for step, error in FAULTS.items():
+            raises(judge, "raises", step, error)
+    judge.judge_wraps(name)
+    judge_demo(judge, after)
+    return seen
 
-    return judge_exercise
 
-
-def judge_log_queries(judge: Judge, line: int | None) -> None:
-    for form in ("keyword", "positional"):
-        query, shown, hidden = (judge.text(form, name) for name in ("query", "shown", "hidden"))
+def judge_log_queries(judge: Judge) -> None:
+    line = marked(judge, r"\b(print|debug|info|warning|error|log|write)\(")
+    for form in probe.FORMS:
+        query, given, got = probe.MARKED.format(form), judge.fact(form), judge.fact(form, "got")
+        shown, hidden, before = (judge.text(form, name) for name in ("shown", "hidden", "before"))
         call = f"fetch_all_users({'query=' * (form == 'keyword')}{query!r})"
-        got, given = judge.fact(form, "got"), judge.fact(form, "given")
         # The file may set up logging when it runs as a program.
         later = CONFIGURES.search(judge.source.text) and not judge.fact(form, "configured")
         text = " ".join((shown + hidden * bool(later)).split())
@@ -60,75 +68,177 @@ def judge_log_queries(judge: Judge, line: int | None) -> None:
         # An error before the SQL is shown is a failure to log; after that, to return a result.
         if judge.crashed("result" if is_shown or got else "logged", form, call):
             continue
-        below = query in hidden
-        how = "logged its SQL below the level that is shown" * below or "did not show its SQL"
-        judge.check("logged", is_shown, f"{call} {how}", line, LEVEL * below)
-        returned(judge, "result", given == ["result of", query] and got == query, form, call, given)
-        only_after = got and query in shown and query not in judge.text(form, "before")
-        said = f"{call} showed its SQL only after the query ran"
-        judge.check("before", not only_after, said, line)
+        said = f"{call} did not show its SQL{judge.printed(form)}"
+        if query in hidden:
+            said = f"{call} logged its SQL below the level that is shown"
+        judge.check("logged", is_shown, said, line)
+        returned(judge, "result", given == ["result of", query] and got == query, form, call)
+        too_late = got and query in shown and query not in before
+        judge.check("before", not too_late, f"{call} showed its SQL only after the query ran", line)
 
 
-def judge_with_db_connection(judge: Judge, line: int | None) -> None:
-    for step, call, number, second in (
-        ("keyword call", "get_user_by_id(user_id=3)", 3, 0),
-        ("call", "get_user_by_id(2, second=7), one parameter more,", 2, 7),
-    ):
-        given, error = judge.fact(step), judge.error(step)
-        entered, kind = judge.number(step, "calls"), judge.text(step, "kind")
+def judge_with_db_connection(judge: Judge) -> None:
+    calls = {
+        "keyword call": ("get_user_by_id(user_id=3)", 3, 0),
+        "call": ("get_user_by_id(2, second=7), with one parameter more", 2, 7),
+    }
+    for step, (call, number, second) in calls.items():
+        given, error = judge.items(step) or [None], judge.error(step)
+        kind, right = judge.text(step, "kind"), user_of(judge, "imported", number)
         check = "result" if error and ARGUMENTS.match(error["message"]) else "connection"
         if judge.failed("connection"):
             break
-        if entered and kind:
+        if kind:
             said = f"{call}: the first argument is a value of type {kind}, not a connection"
-            judge.check("connection", False, said, line)
+            judge.check("connection", False, said, marked(judge, FUNCTION))
         elif not judge.crashed(check, step, call):
-            if entered:
+            if judge.number(step, "calls"):
                 judge.check("connection", True)
-            row, *rest = given if isinstance(given, list) and given else [None]
-            right = same_row(row, user_of(judge, "imported", number)) and rest == [second]
-            returned(judge, "result", right, step, call, given)
-        _closed(judge, "closed", step, f"after {call}", line)
-    for step, error in FAULTS.items():
-        _closed(judge, "closed on error", step, f"after a function that raises {error}", line)
+            right = same_row(given[0], right) and given[1:] == [second]
+            returned(judge, "result", right, step, call)
+    closes = [("closed", step, call) for step, (call, *_) in calls.items()]
+    closes += [("closed on error", s, f"a function that raises {e}") for s, e in FAULTS.items()]
+    for check, step, what in closes:
+        if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
+            is_open = judge.fact(f"after {step}", "usable") or unclosed(judge.fact(step, "sqlite"))
+            said, line = f"after {what}, the connection is still open", r"\.close\b"
+            judge.check(check, not is_open, said, marked(judge, line, r"\bconnect\("))
 
 
-def _closed(judge: Judge, check: str, step: str, when: str, line: int | None) -> None:
-    """Check that the connection was closed, if the function got one and nothing worse is known."""
-    if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
-        is_open = judge.fact(f"after {step}", "usable") or unclosed(judge.fact(step, "sqlite"))
-        hint = WITH * bool(judge.source.line_with(r"with\s+(sqlite3\.connect\(|conn\w*:)"))
-        line = judge.source.line_of_call("connect", inside=CONNECT) or line
-        said = f"{when}, your code never closes the connection"
-        judge.check(check, not is_open, said, line, hint)
-
-
-def judge_transactional(judge: Judge, line: int | None) -> None:
-    line_of_call, place = judge.source.line_of_call, inside(judge)
+def judge_transactional(judge: Judge) -> None:
     for number, step in enumerate(("success", "no result"), 1):
-        how, given = ", which returns None," * (number == 2), judge.fact(step, "given")
+        how = ", which returns None," * (number == 2)
         call = f"update_user_email(conn, {number}, 'committed'){how}"
         if not judge.crashed("commits", step, call):
             stored = user_of(judge, step, number)[2:3] == ["committed"]
             said = f"after {call} the database does not hold the new email"
-            judge.check("commits", stored, said, line_of_call("commit", inside=place) or line)
-            returned(judge, "result", how or given == ["result of", 1], step, call, given)
+            judge.check("commits", stored, said, marked(judge, r"\.commit\b|'COMMIT"))
+            returned(judge, "result", how or judge.fact(step) == ["result of", 1], step, call)
     for number, step in enumerate((*FAULTS, "stacked"), 3):
-        where, hint = line_of_call("rollback", inside=place), ""
-        what = f"the function ran an UPDATE and raised {FAULTS.get(step, FAULTS['failing'])}, "
+        fault, names = FAULTS.get(step, FAULTS["failing"]), inside(judge)
+        what = f"the function ran an UPDATE and raised {fault}, "
         if step == "stacked":  # under the answer's own decorator
-            where, hint = line_of_call("connect", inside=CONNECT), STACKED
-            what = f"with your own with_db_connection, {what}"
+            names = NAMES["6"]["with_db_connection"]
+            what = f"with your own {names[0]}, {what}"
         kept = user_of(judge, step, number)[2:3] == ["rolled back"]
         failed = kept or judge.fact(f"after {step}", "in transaction")
         said = f"{what}and {'the change is stored' if kept else 'its transaction is still open'}"
-        if not judge.number(step, "calls"):
-            continue
-        if not (failed and mistaken(judge, "rolls back", step, f"{what}and the wrapper")):
-            judge.check("rolls back", not failed, said, where or line, hint)
+        line = judge.source.line_with(KEEPS if kept else r"\.rollback\b", *names) or judge.line
+        wrong = failed and mistaken(judge, "rolls back", step, f"{what}and the wrapper")
+        if judge.number(step, "calls") and not wrong:
+            judge.check("rolls back", not failed, said, line)
 
 
-# ---------------------------------------------------- shared by exercises 5 to 9
+def judge_retry(judge: Judge) -> None:
+    steps = {"none fails": 0, "two fail": 2, "all fail": probe.ENDLESS}
+    loop = marked(judge, r"^\s*(for|while)\b")
+    none, two, every = calls = [judge.number(step, "calls") for step in steps]
+    call, result = "fetch_users_with_retry(conn, 'one', second='two')", ["result of", "one", "two"]
+    twice = f"{call}, which fails twice ({LOCKED}) and then succeeds,"
+    for step, what in (
+        ("none fails", f"{call}, which does not fail,"),
+        ("two fail", twice),
+        ("last succeeds", f"with retries=3, {twice}"),
+    ):
+        error, times = judge.error(step), judge.number(step, "calls")
+        if error and error.get("own") and not MISTAKES & set(error["bases"]):
+            said = f"{what} was called {count(times, 'time')}, and the caller got {describe(error)}"
+            line = marked(judge, r"^\s*except\b") if times == 1 else loop
+            judge.check("retries", False, said, line)
+        elif judge.seen(step) and not judge.crashed("retries", step, what):
+            returned(judge, "retries", judge.fact(step) == result, step, what)
+    judge.endless = every >= probe.ENDLESS
+    if two > 1:  # else it never retried, which is reported already
+        said = f"with retries={probe.RETRIES} it made {count(none, 'call')} if none fails, "
+        said += f"{two} if two fail, {every} if all fail"
+        right = calls == [1, 3, probe.RETRIES]
+        judge.check("attempts", right, said, loop)
+        for step, failures in steps.items():
+            _waits(judge, step, failures)
+        again, error = judge.fact("again"), judge.error("again")
+        came = f"raised {describe(error)}" if error else f"gave {short(again)}"
+        said = f"three calls of one decorated function, which fails twice in each, {came}"
+        if right and judge.passed("retries") and judge.seen("again"):
+            judge.check("attempts", again == [result] * 3, said, loop, AGAIN)
+    if not judge.endless:
+        raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
+    tried = judge.number("permanent", "calls")
+    judge.check("retries everything", tried <= 1, f"`no such table` led to {tried} attempts", loop)
+
+
+def _waits(judge: Judge, step: str, failures: int) -> None:
+    """Check the waits after failures, and that there is none before the first or after the last call."""
+    times, calls = judge.fact(step, "events") or [], judge.number(step, "calls")
+    first, *between, last = [round(b - a, 1) for a, b in pairwise(times)] or [0, 0]
+    if needed := between[:failures]:
+        line, waits = marked(judge, r"\b(sleep|wait)\("), ", ".join(f"{gap:g}" for gap in between)
+        said = f"with delay={probe.DELAY} it waited {waits} seconds between {calls} calls"
+        judge.check("waits", min(needed) >= probe.DELAY, said, line)
+        how = "failed" if step == "all fail" else "succeeded"
+        said = f"it waited {last:g} seconds after the last of {calls} calls, which {how}"
+        if first > probe.DELAY / 2:
+            said = f"it waited {first:g} seconds before the first call"
+        judge.check("last sleep", max(first, last) < probe.DELAY / 2, said, line)
+
+
+def judge_cache_query(judge: Judge) -> None:
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE users (id, name, email, age)")
+        users = judge.evidence("imported", "users") or []
+        database.executemany("INSERT INTO users VALUES (?, ?, ?, ?)", users)
+
+        def rows(*query) -> list:
+            return [list(row) for row in database.execute(*query)]
+
+        _hit(judge, rows(probe.OLDER))
+        for check, cases in probe.CALLS.items():
+            _own_results(judge, check, {case: rows(*case) for case in cases})
+    line, kept = judge.line, "changed by a caller" not in judge.items("mutated")
+    judge.check("shared list", kept, "a change to the returned list reaches the next caller", line)
+    stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != [probe.CHANGED]]
+    judge.check("stale", not stale, "after an UPDATE the old rows were returned", line)
+
+
+def _hit(judge: Judge, expected: list) -> None:
+    """Check that the second of two equal calls returns the same rows, and does not run the function."""
+    call = "fetch_users_with_cache(conn, query='SELECT id, name ...')"
+    ran = sum(judge.number(step, "calls") for step in ("miss", "hit"))
+    for step, which, line in (("miss", "the first", FUNCTION), ("hit", "the second", LOOKUP)):
+        what, right = f"{which} call {call}", not compare_rows(judge.fact(step), expected)
+        if judge.crashed("hit", step, what):
+            return
+        returned(judge, "hit", right, step, what, line)
+    in_key = ran == 2 and not judge.number("same connection", "calls")
+    line, hint = (KEY, CONNECTION_IN_KEY) if in_key else (LOOKUP, "")
+    said = f"the function ran {count(ran, 'time')} for two equal calls"
+    judge.check("hit", ran == 1, said, marked(judge, line), hint)
+
+
+def _own_results(judge: Judge, check: str, results: dict[tuple, list]) -> None:
+    """Check that each of these calls gets its own rows.
+
+    It proves something only if the cache keeps results at all. A wrapper whose parameters do not
+    allow such a call cannot return a wrong result for it.
+    """
+    for number, ((query, *params), expected) in enumerate(results.items()):
+        step, with_ = f"{check} {number}", "".join(f" with {values}" for values in params)
+        what = f"`{query}`{with_}{', passed by position,' * (check == 'positional')}"
+        error, shared = judge.error(step), judge.failed("query in key")
+        if error and error["type"] == "TypeError" and not error.get("place"):
+            judge.check(check, True)
+        elif error and params and judge.fact(step, "params") == []:
+            said = f"{what}: the function did not get the parameters"
+            judge.check(check, False, said, judge.line, "What does the wrapper pass on?")
+        elif not judge.crashed(check, step, what) and judge.passed("hit"):
+            difference = compare_rows(judge.fact(step), expected)
+            if difference and not number and shared:
+                return  # it got another query's rows, which is reported already
+            said = f"{what} got a wrong result: {difference}"
+            hint = "What is the key of your cache?" * shared
+            judge.check(check, not difference, said, marked(judge, KEY), hint)
+
+
+# ---------------------------------------------------- shared by these exercises
 
 
 def inside(judge: Judge) -> tuple[str, ...]:
@@ -137,13 +247,21 @@ def inside(judge: Judge) -> tuple[str, ...]:
     return names
 
 
-def returned(judge: Judge, check: str, right: bool, step: str, call: str, given) -> None:
+def marked(judge: Judge, *patterns: str) -> int | None:
+    """The decorator's line that the first possible of these patterns matches, or its wrapper's."""
+    found = (judge.source.line_with(pattern, *inside(judge)) for pattern in patterns)
+    return next(filter(None, found), judge.line)
+
+
+def returned(
+    judge: Judge, check: str, right: bool, step: str, call: str, pattern: str = FUNCTION
+) -> None:
     """Check what a call returned; None has a sentence and a hint of its own."""
-    name, line = judge.source.innermost(*inside(judge))
-    said, hint = f"{call} returned {short(given)}", ""
-    if given is None:
-        said, hint = f"{said}{_printed(judge, step)}", NO_RETURN.format(name)
-    judge.check(check, right, said, line, hint)
+    said, hint = f"{call} returned {short(judge.fact(step))}", ""
+    if judge.fact(step) is None:
+        said += _printed(judge, step)
+        hint = NO_RETURN.format(judge.source.innermost(*inside(judge))[0])
+    judge.check(check, right, said, marked(judge, pattern), hint)
 
 
 def raises(judge: Judge, check: str, step: str, fault: str) -> None:
@@ -153,8 +271,7 @@ def raises(judge: Judge, check: str, step: str, fault: str) -> None:
         return
     if error is None:
         said = f"{said}, but the caller got no error{_printed(judge, step, fault)}"
-        swallow = judge.source.line_of_swallow(*inside(judge))
-        judge.check(check, False, said, swallow or line)
+        judge.check(check, False, said, judge.source.line_of_swallow(*inside(judge)) or line)
     elif not mistaken(judge, check, step, f"{said}, and then the wrapper"):
         file, at = error.get("place") or (judge.file, line)
         said = f"{said}, but the caller got {describe(error)}, without the first error as its cause"
@@ -174,20 +291,19 @@ def _printed(judge: Judge, step: str, fault: str = "") -> str:
     return judge.printed(step) if about else ""
 
 
-def judge_demo(judge: Judge, *after: str) -> None:
+def judge_demo(judge: Judge, after: set[str]) -> None:
     """Check what the answer's own decorated function does; only in exercise 5 it must be there."""
-    number, (name, options, _) = judge.exercise.number, DEMOS[judge.exercise.number]
+    number, (name, options, _) = judge.exercise.number, probe.DEMOS[judge.exercise.number]
     name = judge.text("demo", "name") or name  # it may be another than the course's
     line, given = judge.source.line_of(name), judge.fact("demo")
     call = f"{name}({', '.join(f'{key}={value!r}' for key, value in options.items())})"
     if not judge.seen("demo"):
-        kind = judge.text("lost demo", "kind")
-        if kind and not judge.text("decorated", "kind"):
+        if kind := judge.text("lost demo", "kind"):
             others = set(judge.source.decorators_of(name)) - {*inside(judge)}
             by = f"@{others.pop()}" if len(others) == 1 else "one of its decorators"
             said = f"{name} is a value of type {kind} after decoration by {by}"
             judge.check("demo rows", False, said, line, NO_RETURN.format("the decorator"))
-        elif not kind and not (line and judge.error("import")):
+        elif not (line and judge.error("import")):
             where = "importing the file does not define" if line else "there is no function"
             judge.check("demo rows", number != "5", f"{where} {name}", line)
         return
@@ -203,8 +319,10 @@ def judge_demo(judge: Judge, *after: str) -> None:
     else:
         difference = compare_rows(given, users, "users")
     hint = NO_RETURN.format("the function") if given is None and number != "7" else ""
+    one = given in users and number != "6"
+    fetch = judge.source.line_with(r"\.fetchone\(" if one else r"\.execute\(", name)
     said = f"{call}: {difference}{_printed(judge, 'demo')}"
-    judge.check("demo rows", not difference, said, line, hint)
+    judge.check("demo rows", not difference, said, fetch or line, hint)
     again = judge.fact("demo again", "sqlite") or []
     if number == "9" and any(event == "sql" and options["query"] in sql for event, _, sql in again):
         judge.check("demo rows", False, f"{call} ran the query at the second call, too", line)
@@ -217,7 +335,9 @@ def user_of(judge: Judge, mark: str, number: int) -> list:
 
 
 JUDGE = {
-    "5": judging("logged", judge_log_queries, "result"),
-    "6": judging("connection", judge_with_db_connection, "result"),
-    "7": judging("commits", judge_transactional, "commits"),
+    "5": partial(judge_exercise, "logged", judge_log_queries, {"result"}),
+    "6": partial(judge_exercise, "connection", judge_with_db_connection, {"result"}),
+    "7": partial(judge_exercise, "commits", judge_transactional, {"commits"}),
+    "8": partial(judge_exercise, "retries", judge_retry, {"retries"}),
+    "9": partial(judge_exercise, "hit", judge_cache_query, {"hit", "query in key"}),
 }

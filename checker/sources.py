@@ -12,6 +12,7 @@ DIGIT_HINT = (
     "Which function of importlib takes the name as text?"
 )
 KINDS = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
+SUPPRESSES = r"suppress\((?!KeyError\))"  # with KeyError alone, it looks into a cache
 SECRET_NAME = re.compile(r"passw|passwd|pwd|secret|token|api_?key|access_?key", re.IGNORECASE)
 
 
@@ -99,23 +100,25 @@ class Source:
         """
         for node in self._nodes(*inside):
             is_except = isinstance(node, ast.ExceptHandler)
-            if is_except and not any(isinstance(n, ast.Raise) for n in ast.walk(node)):
+            if is_except and not re.search(r"\braise\b|except KeyError", ast.unparse(node)):
                 return node.lineno
             if "__exit__" in inside and ast.unparse(node) == "return True":
                 return node.lineno
             if any(isinstance(end, ast.Return) for end in getattr(node, "finalbody", ())):
                 return node.finalbody[-1].lineno
-            if isinstance(node, ast.With) and "suppress(" in ast.unparse(node.items[0]):
+            if isinstance(node, ast.With) and re.search(SUPPRESSES, ast.unparse(node.items[0])):
                 return node.lineno
         return None
 
     def is_except(self, line: int | None) -> bool:
         return bool(line) and self.text.splitlines()[line - 1].lstrip().startswith("except")
 
-    def line_with(self, pattern: str) -> int | None:
-        """The first line that this pattern matches."""
-        found = re.search(pattern, self.text, re.IGNORECASE)
-        return self.text.count("\n", 0, found.start()) + 1 if found else None
+    def line_with(self, pattern: str, *inside: str) -> int | None:
+        """The first line that matches: in the first of these definitions, or else in the file."""
+        top = next(iter(self._definitions(*inside)), None)
+        first, last = (top.lineno, top.end_lineno) if top else (1, None)
+        lines = enumerate(self.text.splitlines()[first - 1 : last], first)
+        return next((n for n, line in lines if re.search(pattern, line, re.IGNORECASE)), None)
 
     def _definitions(self, *names: str) -> list[ast.AST]:
         """The functions and classes of these names, which may be patterns, in the names' order."""

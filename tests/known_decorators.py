@@ -141,7 +141,7 @@ class log_queries:
 
     def __call__(self, *args, **kwargs):
         print(kwargs.get("query", args[0] if args else None))
-        self.func(*args, **kwargs)  # it forgets `return`
+        self.func(*args, **kwargs)  # here
 
 {DEMO}"""
 LOG_WITH_LEVEL = f"""import functools
@@ -195,8 +195,9 @@ INFO = "query = kwargs.get('query') or args[0]\nlogging.getLogger('sql').info(qu
 
 CASES = {
     # 5
-    "log: class without return": Case("5", LOG_CLASS.replace("self, *args, **kwargs):", "self, *args, **kwargs):  # here"),
-                                      WRONG, "result", "returned None What does __call__ return"),
+    "log: prints another text": Case("5", log("print('Calling', func.__name__)  # here\nreturn func(*args, **kwargs)"), WRONG, "logged", "did not show its SQL; it printed: Calling fetch_all_users"),
+    "log: one row": Case("5", log(QUERY + "return func(*args, **kwargs)").replace(".fetchall()", ".fetchone()  # here"), WRONG, "demo rows", "Print what it returns: all rows, or a single one?"),
+    "log: class without return": Case("5", LOG_CLASS, WRONG, "result", "returned None What does __call__ return"),
     "log: with arguments": Case("5", LOG_WITH_LEVEL),
     "log: with or without arguments": Case("5", LOG_EITHER),
     "log: only query=": Case("5", log("print(kwargs['query'])  # here\nreturn func(*args, **kwargs)"), CRASH, "logged",
@@ -228,8 +229,7 @@ CASES = {
         "5", log(QUERY + "try:\n    return func(*args, **kwargs)\nexcept Exception as e:\n    print('Error: ' + e)  # here\n    raise"),
         CRASH, "raises", "and then the wrapper raised TypeError: can only concatenate str"),
     "log: level is not shown": Case(
-        "5", log(INFO + "return func(*args, **kwargs)").replace("def wrapper(*args, **kwargs):", "def wrapper(*args, **kwargs):  # here")
-        .replace("(query)  # here", "(query)"), WRONG, "logged", "logged its SQL below the level that is shown"),
+        "5", log(INFO + "return func(*args, **kwargs)"), WRONG, "logged", "logged its SQL below the level that is shown"),
     "log: configured without level": Case(
         "5", log(INFO + "return func(*args, **kwargs)", "import functools\nimport logging\nimport sqlite3\n\nlogging.basicConfig()\n")
         .replace("  # here", ""), WRONG, "logged", "below the level"),
@@ -246,10 +246,10 @@ CASES = {
         CRASH, "connection", "get_user_by_id(user_id=3) raised TypeError: connect() missing"),
     "connection: `with` does not close": Case(
         "6", decorator("with_db_connection", "with sqlite3.connect('users.db') as conn:  # here\n    return func(conn, *args, **kwargs)"),
-        WRONG, "closed", "your code never closes the connection `with` on a connection commits"),
+        WRONG, "closed", "the connection is still open Does close() run in this case, before the call ends? `with`"),
     "connection: closed after LookupError only": Case(
-        "6", connect("try:\n    rows = func(conn, *args, **kwargs)\nexcept LookupError:\n    conn.close()\n    raise\nconn.close()\nreturn rows"),
-        WRONG, "closed on error", "no such column: nothing, your code never closes the connection"),
+        "6", connect("try:\n    rows = func(conn, *args, **kwargs)\nexcept LookupError:\n    conn.close()  # here\n    raise\nconn.close()\nreturn rows"),
+        WRONG, "closed on error", "no such column: nothing, the connection is still open"),
     "connection: swallows sqlite3.Error": Case(
         "6", connect("try:\n    return func(conn, *args, **kwargs)\nexcept sqlite3.Error as e:  # here\n    print(e)\nfinally:\n    conn.close()"),
         WRONG, "raises", "the caller got no error; it printed: no such column: nothing"),
@@ -261,18 +261,19 @@ CASES = {
         "6", connect("try:\n    return func(conn)  # here\nfinally:\n    conn.close()"), CRASH, "result",
         "raised TypeError: get_user_by_id() missing 1 required positional argument: 'user_id'"),
     "connection: no return": Case(
-        "6", connect("try:\n    func(conn, *args, **kwargs)\nfinally:\n    conn.close()").replace("**kwargs):", "**kwargs):  # here"),
+        "6", connect("try:\n    func(conn, *args, **kwargs)  # here\nfinally:\n    conn.close()"),
         WRONG, "result", "returned None What does wrapper return"),
     "connection: wrapper without keyword arguments": Case(
         "6", connect("try:\n    return func(conn, *args)\nfinally:\n    conn.close()").replace("    @functools.wraps(func)\n", "")
         .replace("*args, **kwargs):", "*args):  # here"), CRASH, "result", "wrapper() got an unexpected keyword argument 'user_id'"),
     "connection: not passed": Case("6", connect("conn.close()\nreturn func(*args, **kwargs)"), CRASH, "connection",
                                    "raised TypeError: get_user_by_id() missing 1 required positional argument: 'conn'"),
-    "connection: passed last": Case("6", connect("try:\n    return func(*args, conn, **kwargs)\nfinally:\n    conn.close()"), WRONG, "connection",
+    "connection: close is not called": Case("6", connect("try:\n    return func(conn, *args, **kwargs)\nfinally:\n    conn.close  # here"), WRONG, "closed", "the connection is still open Does close() run"),
+    "connection: passed last": Case("6", connect("try:\n    return func(*args, conn, **kwargs)  # here\nfinally:\n    conn.close()"), WRONG, "connection",
                                     "the first argument is a value of type int, not a connection"),
     "connection: shared by all calls": Case(
         "6", decorator("with_db_connection", "return func(conn, *args, **kwargs)", "\nconn = sqlite3.connect('users.db')"),
-        WRONG, "closed", "your code never closes the connection"),
+        WRONG, "closed", "the connection is still open"),
     "connection: a demo is lost": Case("6", LOST_DEMO, WRONG, "demo rows", "get_user_by_id is a value of type NoneType after decoration by @checked"),
 
     # 7
@@ -289,18 +290,18 @@ CASES = {
         WRONG, "raises", "but the caller got no error; it printed: Transaction failed: no such column"),
     "transaction: swallows IntegrityError": Case("7", transact(constraint(RIGHT)), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
     "transaction: own connection": Case("7", transact(RIGHT) + WITH_TRANSACTIONS),
-    "transaction: own connection without transactions": Case("7", transact(RIGHT) + OPENS, WRONG, "rolls back", "with your own with_db_connection, the function ran an UPDATE and raised LookupError: raised inside, and the change is stored Does your"),
+    "transaction: own connection without transactions": Case("7", transact(RIGHT) + OPENS, WRONG, "rolls back", "with your own with_db_connection, the function ran an UPDATE and raised LookupError: raised inside, and the change is stored Does rollback() run after any error?"),
     "transaction: commits a true result only": Case(
         "7", transact(RIGHT.replace("conn.commit()", "if result:\n        conn.commit()  # here")) + WITH_TRANSACTIONS, WRONG, "commits",
         "after update_user_email(conn, 2, 'committed'), which returns None, the database does not hold the new email"),
     "transaction: the example changes the email": Case(
-        "7", transact(RIGHT) + WITH_TRANSACTIONS.replace("(new_email,", "(new_email.lower(),"), WRONG, "demo rows",
-        "update_user_email(user_id=9, new_email='New_Email@Checker.example'): the stored email is 'new_email@checker.example'"),
+        "7", transact(RIGHT) + WITH_TRANSACTIONS.replace("(new_email, user_id))", "(new_email.lower(), user_id))  # here"), WRONG, "demo rows",
+        "update_user_email(user_id=9, new_email='New_Email@Checker.example'): the stored email is 'new_email@checker.example' Does the UPDATE use user_id and new_email as they are passed"),
     "transaction: rolls back for sqlite3.Error only": Case(
         "7", transact("try:\n    result = func(conn, *args, **kwargs)\n    conn.commit()\n    return result\nexcept sqlite3.Error:\n    conn.rollback()  # here\n    raise"),
         WRONG, "rolls back", "ran an UPDATE and raised LookupError: raised inside, and its transaction is still open"),
     "transaction: commits in finally": Case(
-        "7", transact("try:\n    return func(conn, *args, **kwargs)\nfinally:\n    conn.commit()"), WRONG, "rolls back", "and the change is stored"),
+        "7", transact("try:\n    return func(conn, *args, **kwargs)\nfinally:\n    conn.commit()  # here"), WRONG, "rolls back", "and the change is stored"),
     "transaction: misspelt rollback": Case(
         "7", transact("try:\n    result = func(conn, *args, **kwargs)\n    conn.commit()\n    return result\nexcept Exception:\n    conn.rolback()  # here\n    raise"),
         CRASH, "rolls back", "and the wrapper raised AttributeError: 'sqlite3.Connection' object has no attribute 'rolback'"),
@@ -312,7 +313,7 @@ CASES = {
     "retry: backs off with jitter": Case("8", "import random\n" + retry(loop(wait="delay * 2 ** attempt + random.random()"))),
     "retry: sleeps a second at a time": Case("8", retry(loop().replace("time.sleep(delay)", "[time.sleep(1) for _ in range(delay)]"))),
     "retry: keeps the cause": Case("8", retry(loop(end="raise Exception('failed') from last"))),
-    "retry: range(3)": Case("8", retry(loop(times="3")), WRONG, "attempts", "with retries=4 it made 1 call if none fails, 3 if two fail, 3 if all fail The decorator has retries=4"),
+    "retry: range(3)": Case("8", retry(loop(times="3").replace("range(3):", "range(3):  # here")), WRONG, "attempts", "with retries=4 it made 1 call if none fails, 3 if two fail, 3 if all fail Go through your loop by hand for retries=3, then for 4."),
     "retry: one attempt too few": Case(
         "8", retry("for attempt in range(1, retries):\n    try:\n        return func(*args, **kwargs)\n    except Exception:\n"
                    "        if attempt == retries - 1:\n            raise\n        time.sleep(delay)"), WRONG, "retries,attempts",
@@ -324,6 +325,10 @@ CASES = {
                                   "which fails twice (OperationalError: database is locked) and then succeeds, raised NameError: name 'tme'"),
     "retry: loses the error": Case("8", retry(loop(end="raise Exception('failed')  # here")), WRONG, "gives up", "but the caller got Exception: failed, without the first error as its cause A bare"),
     "retry: unbound name": Case("8", retry(loop(end="raise error  # here")), CRASH, "gives up", "where it is not associated with a value On which path through this function"),
+    "retry: raises the first error": Case("8", retry(LOOP.format("retries", ":  # here", "        raise\n", "retries", "delay", "")), WRONG, "retries", "was called 1 time, and the caller got OperationalError: database is locked Count the calls. Does your `except`"),
+    "retry: goes on after a success": Case(
+        "8", retry("for attempt in range(retries):  # here\n    try:\n        result = func(*args, **kwargs)\n    except Exception as error:\n        last = error\n"
+                   "        if attempt == retries - 1:\n            raise\n        time.sleep(delay)\nreturn result"), WRONG, "attempts", "it made 4 calls if none fails, 4 if two fail"),
     "retry: no retry": Case("8", retry("return func(*args, **kwargs)").replace("def wrapper(*args, **kwargs):", "def wrapper(*args, **kwargs):  # here"), WRONG, "retries",
                             "(OperationalError: database is locked) and then succeeds, was called 1 time, and the caller got OperationalError: database"),
     "retry: attempts run out for all calls": Case(
@@ -362,8 +367,15 @@ CASES = {
     "cache: swallows LookupError": Case("9", cache("try:\n    " + keep(ALL_ARGUMENTS).replace("\n", "\n    ") + "\nexcept LookupError:  # here\n    return []"), WRONG, "raises",
                                         "LookupError: raised inside, but the caller got no error"),
     "cache: returns nothing the first time": Case(
-        "9", cache(keep(ALL_ARGUMENTS).replace("\nreturn", "\nelse:\n    return")).replace("def wrapper(conn, *args, **kwargs):", "def wrapper(conn, *args, **kwargs):  # here"),
+        "9", cache(keep(ALL_ARGUMENTS).replace("\nreturn", "  # here\nelse:\n    return")),
         WRONG, "hit", "the first call fetch_users_with_cache(conn, query='SELECT id, name ...') returned None What does wrapper return"),
+    "cache: keeps an iterator": Case(
+        "9", cache(keep(ALL_ARGUMENTS, "iter(func(conn, *args, **kwargs))").replace("query_cache:", "query_cache:  # here").replace("return query_cache[key]", "return list(query_cache[key])")),
+        WRONG, "hit", "the second call fetch_users_with_cache(conn, query='SELECT id, name ...') returned [] At the second call, print the cache"),
+    "cache: suppresses": Case(
+        "9", cache(f"from contextlib import suppress\nkey = {ALL_ARGUMENTS}\nwith suppress(KeyError):\n    return query_cache[key]\n"
+                   "with suppress(Exception):  # here\n    query_cache[key] = func(conn, *args, **kwargs)\nreturn query_cache.get(key)"),
+        WRONG, "raises", "but the caller got no error"),
     "cache: unhashable key": Case("9", cache(keep("[args]").replace("if key not", "if key not", 1).replace("query_cache:", "query_cache:  # here")), CRASH, "hit", "unhashable type: 'list'"),
 }  # fmt: skip
 SLOW = {

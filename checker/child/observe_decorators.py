@@ -1,4 +1,4 @@
-"""In the child: exercises 5 to 7; each decorator is applied to functions defined here.
+"""In the child: exercises 5 to 9; each decorator is applied to functions defined here.
 
 Errors and logs show the names of these functions, so they have those of the course's functions.
 """
@@ -8,12 +8,15 @@ import contextlib
 import functools
 import logging
 import sqlite3
+import time
 from pathlib import Path
 
 from checker.child.observe import Observer, find, finish
 from checker.child.wanted import NAMES
 
 BY_ID = "SELECT * FROM users WHERE id = ?"
+CHANGED = "changed@checker.example"
+FORMS, MARKED = ("keyword", "positional"), "SELECT '{}' AS checker_marker"
 # The course's example functions: the call, and the other names that they have.
 DEMOS = {
     "5": ("fetch_all_users", {"query": "SELECT * FROM users"}, r"(fetch|get)_?\w*users?\w*"),
@@ -28,43 +31,66 @@ FAULTS = {
     "database error": sqlite3.OperationalError("no such column: nothing"),
     "constraint error": sqlite3.IntegrityError("UNIQUE constraint failed: users.email"),
 }
+RETRIES, DELAY = 4, 3  # not everybody's defaults
+ENDLESS = 99  # failures after which the probe's function succeeds, to end an endless retry
+LONG = 4.0  # seconds: waits that time.sleep does not make are real
+LOCKED = "database is locked"
+# Calls of one decorated function: step, retries, how often each call fails first, calls, error.
+ATTEMPTS = (
+    ("none fails", RETRIES, 0, 1, LOCKED),
+    ("two fail", RETRIES, 2, 1, LOCKED),
+    ("all fail", RETRIES, ENDLESS, 1, LOCKED),
+    ("last succeeds", 3, 2, 1, LOCKED),
+    ("again", RETRIES, 2, 3, LOCKED),
+    ("permanent", RETRIES, ENDLESS, 1, "no such table: nowhere"),
+)
+OLDER = "SELECT id, name FROM users WHERE age > 30"
+STALE = "SELECT id, email FROM users WHERE age > 40"
+PAIR = "SELECT ?, ? FROM users WHERE id = 1"
+# Calls whose results differ, by the check that they are for: the query, and perhaps its parameters.
+CALLS = {
+    "query in key": (
+        (STALE,), (STALE.replace("40", "30"),), (OLDER.replace("30", "40"),),
+        *((f"SELECT id, '{text}' FROM users WHERE id = 1",) for text in ("a b", "A b", "a  b")),
+    ),
+    "parameters in key": (
+        (BY_ID, (1,)), (BY_ID, (2,)),
+        (PAIR, ("ab", "c")), (PAIR, ("AB", "c")), (PAIR, ("a", "bc")), (PAIR, ("c", "ab")),
+    ),
+    "positional": (("SELECT id FROM users WHERE id = 3",), ("SELECT id FROM users WHERE id = 4",)),
+}  # fmt: skip
 
 
-def observing(number: str, steps):
-    """The observation of an exercise: `steps` with its decorator, then the course's function, twice."""
-
-    def observe(observer: Observer, file: Path) -> None:
-        module = observer.load(file)
-        if decorator := find_decorator(module, file, number):
-            steps(observer, decorator, module)
-        observer.mark("before demo")
-        for step in ("demo", "demo again"):
-            demo(observer, module, step, *DEMOS[number])
-            observer.mark(step)
-
-    return observe
+def observe(number: str, steps, observer: Observer, file: Path) -> None:
+    """Call the steps with the exercise's decorator, then the course's function, twice."""
+    module = observer.load(file)
+    if decorator := find_decorator(module, file, number):
+        steps(observer, decorator, module)
+    observer.mark("before demo")
+    for step in ("demo", "demo again"):
+        demo(observer, module, step, *DEMOS[number])
+        observer.mark(step)
 
 
 def log_queries(observer: Observer, decorator, _) -> None:
     loggers = [logging.root, *logging.root.manager.loggerDict.values()]
     handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
     configured = any(type(handler) is not logging.NullHandler for handler in handlers)
-    seen = {}
+    fact = {}  # of the step that calls the function
 
     def fetch_all_users(query, *args):
-        seen.update(got=query, before=_shown(observer))
+        fact.update(got=query, before=_shown(observer))
         return ["result of", query]
 
     if wrapped := decorated(observer, decorator, fetch_all_users):
-        for form in ("keyword", "positional"):
+        for form in FORMS:
+            query = MARKED.format(form)
             with observer.step(form) as fact:
-                fact["query"] = query = f"SELECT '{form}' AS checker_marker"
-                seen.clear()
                 try:
-                    fact["given"] = wrapped(query=query) if form == "keyword" else wrapped(query)
+                    fact["value"] = wrapped(query=query) if form == "keyword" else wrapped(query)
                 finally:
                     fact |= {"shown": _shown(observer), "hidden": "\n".join(observer.hidden)}
-                    fact |= {"configured": configured, **seen}
+                    fact["configured"] = configured
         for step in FAULTS:
             fail(observer, step, decorator, fetch_all_users, query="SELECT 'broken'")
 
@@ -73,20 +99,14 @@ def with_db_connection(observer: Observer, decorator, _) -> None:
     seen = {}
 
     def get_user_by_id(conn, user_id, second=0):
-        seen.update(calls=1, conn=conn)
+        kind = "" if hasattr(conn, "cursor") else type(conn).__name__
+        seen.update(calls=1, conn=conn, kind=kind)
         return [conn.cursor().execute(BY_ID, (user_id,)).fetchone(), second]
 
     if wrapped := decorated(observer, decorator, get_user_by_id):
-        forms = ("call", (2,), {"second": 7}), ("keyword call", (), {"user_id": 3})
-        for step, args, options in forms:
-            seen.clear()
-            with observer.step(step) as fact:
-                try:
-                    fact["value"] = wrapped(*args, **options)
-                finally:
-                    fact["calls"], given = seen.get("calls", 0), seen.get("conn")
-                    fact["kind"] = "" if hasattr(given, "cursor") else type(given).__name__
-            after(observer, step, given)
+        for step, *args, options in (("call", 2, {"second": 7}), ("keyword call", {"user_id": 3})):
+            call(observer, step, seen, wrapped, *args, **options)
+            after(observer, step, seen.get("conn"))
         for step in FAULTS:
             fail(observer, step, decorator, get_user_by_id, 2)
             after(observer, step, seen.get("conn"))
@@ -103,8 +123,7 @@ def transactional(observer: Observer, decorator, module) -> None:
                 if step in FAULTS:
                     fail(observer, step, decorator, update_user_email, conn, number, "rolled back")
                 else:
-                    with observer.step(step) as fact:
-                        fact["given"] = wrapped(conn, number, "committed")
+                    call(observer, step, {}, wrapped, conn, number, "committed")
                 after(observer, step, conn)
                 observer.mark(step)
         if own := find(module, *NAMES["6"]["with_db_connection"]):
@@ -114,17 +133,107 @@ def transactional(observer: Observer, decorator, module) -> None:
             observer.mark("stacked")
 
 
+def retry(observer: Observer, decorator, _) -> None:
+    def retrying(function, retries=RETRIES):
+        made = either(
+            lambda: decorator(retries=retries, delay=DELAY), lambda: decorator(retries, DELAY)
+        )
+        return made(function) if callable(made) else made
+
+    def now() -> float:
+        return round(time.monotonic() + sum(observer.sleeps), 3)
+
+    events, case = [], ATTEMPTS[0]
+
+    def fetch_users_with_retry(conn, first, second=None):
+        _, _, failures, times, message = case
+        events.append(now())
+        number = len(events) - 1
+        if number % (failures + 1) if times > 1 else number <= failures:
+            error = sqlite3.OperationalError(message)
+            error.sqlite_errorcode = 5 if message == LOCKED else 1  # as SQLite sets it
+            raise observer.fault(error)
+        return ["result of", first, second]
+
+    attempts = ATTEMPTS if decorated(observer, retrying, fetch_users_with_retry) else ()
+    started = time.monotonic()
+    for case in attempts:
+        step, retries, _, times, _ = case
+        if step == "last succeeds" and time.monotonic() - started > LONG:
+            break
+        events.clear()
+        with observer.step(step) as fact, contextlib.closing(sqlite3.connect("users.db")) as conn:
+            wrapped = retrying(fetch_users_with_retry, retries)
+            events.append(now())
+            try:
+                results = [wrapped(conn, "one", second="two") for _ in range(times)]
+                fact["value"] = results if times > 1 else results[0]
+            finally:  # the times of the start, of each call and of the end
+                fact |= {"events": [*events, now()], "calls": len(events) - 1}
+
+
+def cache_query(observer: Observer, decorator, _) -> None:
+    seen = {}
+    connections = contextlib.ExitStack()  # one for each call, as under @with_db_connection
+
+    def fetch_users_with_cache(conn, query, params=()):
+        seen.update(calls=seen.get("calls", 0) + 1, params=params)
+        return conn.cursor().execute(query, params).fetchall()
+
+    def connect():
+        return connections.enter_context(contextlib.closing(sqlite3.connect("users.db")))
+
+    def fetch(step: str, query: str, *params, by_position=False, conn=None):
+        conn = conn or connect()
+        options = {"params": params[0]} if params else {}
+        by_name = lambda: wrapped(conn, query=query, **options)  # noqa: E731
+        positional = lambda: wrapped(conn, query, *params)  # noqa: E731
+        # Parameters may be passed by name or by position; the query's form is the caller's.
+        forms = [positional] if by_position else [by_name, positional][: 1 + len(params)]
+        return call(observer, step, seen, either, *forms)
+
+    if wrapped := decorated(observer, decorator, fetch_users_with_cache):
+        with connections:
+            first = connect()
+            fetch("miss", OLDER, conn=first)
+            hit = fetch("hit", OLDER)
+            fetch("same connection", OLDER, conn=first)
+            for check, cases in CALLS.items():
+                for number, case in enumerate(cases):
+                    fetch(f"{check} {number}", *case, by_position=check == "positional")
+            for step in FAULTS:
+                options = {"query": f"SELECT '{step}'"}
+                fail(observer, step, decorator, fetch_users_with_cache, connect(), **options)
+            if isinstance(hit, list):
+                hit.append("changed by a caller")
+            fetch("mutated", OLDER)
+            with connect() as writer:
+                writer.execute("UPDATE users SET email = ? WHERE age > 40", (CHANGED,))
+            fetch("stale", STALE)
+
+
+def call(observer: Observer, step: str, seen: dict, function, *args, **options):
+    """Call the function; the fact holds its result, and what the probe's function wrote into `seen`."""
+    seen.clear()
+    with observer.step(step) as fact:
+        try:
+            fact["value"] = function(*args, **options)
+        finally:
+            fact |= seen
+    return fact.get("value")
+
+
 def fail(observer: Observer, step: str, decorator, function, *args, **options) -> None:
     """Call the decorated function, which does its work and then fails."""
-    with observer.step(step) as fact:
+    seen = {}
 
-        @functools.wraps(function)
-        def failing(*args, **options):
-            function(*args, **options)
-            fact["calls"] = 1
-            raise observer.fault(FAULTS.get(step, FAULTS["failing"]))
+    @functools.wraps(function)
+    def failing(*args, **options):
+        function(*args, **options)
+        seen["calls"] = 1
+        raise observer.fault(FAULTS.get(step, FAULTS["failing"]))
 
-        decorator(failing)(*args, **options)
+    call(observer, step, seen, lambda: decorator(failing)(*args, **options))
 
 
 def after(observer: Observer, step: str, conn) -> None:
@@ -169,13 +278,26 @@ def decorated(observer: Observer, decorator, function):
     return wrapped if callable(wrapped) else None
 
 
+def either(*calls):
+    """The result of the first of these calls whose arguments fit the function's parameters."""
+    first = None
+    for call in calls:
+        try:
+            return call()
+        except TypeError as error:
+            if error.__traceback__.tb_next.tb_next is not None:  # raised by the function itself
+                raise
+            first = first or error
+    raise first
+
+
 def _shown(observer: Observer) -> str:
     files = [path for path in Path.cwd().rglob("*.[lt][ox][gt]") if path.stat().st_size < 100_000]
     return "\n".join([observer.shown(), *(path.read_text(errors="replace") for path in files)])
 
 
+STEPS = (log_queries, with_db_connection, transactional, retry, cache_query)
 OBSERVE = {
-    "5": observing("5", log_queries),
-    "6": observing("6", with_db_connection),
-    "7": observing("7", transactional),
+    number: functools.partial(observe, number, steps)
+    for number, steps in zip(DEMOS, STEPS, strict=True)
 }
