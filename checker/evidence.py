@@ -50,9 +50,13 @@ class Evidence:
     def _look(self, message: dict, run: sandbox.Run) -> None:
         mark, seen = str(message["mark"]), {}
         if self._proxy is not None:
-            seen |= {"sent": self._proxy.sent, "open": self._proxy.connections()}
-            seen |= {"made": self._proxy.accepted, "queries": self._server.queries()}
-            seen["left"] = self._proxy.connections(after=self._before)
+            seen = {
+                "sent": self._proxy.sent,
+                "made": self._proxy.accepted - self._before,
+                "open": self._proxy.connections(),
+                "left": self._proxy.connections(after=self._before),
+                "queries": self._server.queries(),
+            }
             if mark not in WATCHED:
                 self._before = self._proxy.accepted
             if self._exercise.number == "seed":

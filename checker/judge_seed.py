@@ -4,14 +4,13 @@ import operator
 
 from checker.child.wanted import NAMES
 from checker.judge import Judge
-from checker.judge_generators import SERVER_HINT, compared
-from checker.rows import count, short
+from checker.judge_generators import INSERT, SERVER_HINT, compared
+from checker.rows import count, missing_rows, short
 from checker.users import STRANGER, small_users
 
 # The functions in the order of the calls, and the check that each is about.
 CALLS = dict(zip(NAMES["seed"], ("database",) * 3 + ("table", "rows"), strict=True))
 COLUMNS = ("user_id", "name", "email", "age")
-INSERT = r"insert\s+(ignore\s+)?into"
 
 
 def judge_seed(judge: Judge) -> bool:
@@ -22,7 +21,7 @@ def judge_seed(judge: Judge) -> bool:
         judge.crashed(CALLS[failed], "first run", f"{failed}()")
         if CALLS[failed] == "database":
             return True
-    elif not judge.evidence("first run", "made"):
+    elif not any(seen.get("made") for seen in judge.run.evidence.values()):
         said = "no connection to a MySQL server was made"
         judge.check("database", False, said, judge.source.line_of_call("connect"), SERVER_HINT)
         return True
@@ -40,14 +39,18 @@ def judge_seed(judge: Judge) -> bool:
     judge.check("said", printed, "create_table did not print this line", line)
     columns = judge.evidence("first table", "columns") or {}
     said = _wrong_columns(columns)
-    compared(judge, "table", said, "first run", "create_table", at=r"create\s+table")
+    compared(judge, "table", said, "first run", "create_table")
     if failed or not columns:
         return True
     stored, expected = judge.evidence("first run", "stored") or 0, small_users()
     file = f"the checker's user_data.csv, whose header is {judge.evidence('csv', 'header')}"
     said = f"{stored} rows are stored and committed, of the {len(expected)} users in {file}"
+    names = {row[1] for row in judge.evidence("first run", "user_data") or []}
+    missing = [row for row in expected if row[1] not in names]
+    if len(missing) == len(expected) - stored:
+        said += f"; {missing_rows(missing, expected, 'the {}')}"
     said = "" if stored == len(expected) else said
-    compared(judge, "rows", said, "first run", "insert_data", at=INSERT)
+    compared(judge, "rows", said, "first run", "insert_data")
     line = judge.source.line_with(INSERT) or judge.source.line_of("insert_data")
     if stored and columns.keys() >= set(COLUMNS):
         said = _wrong_values(judge.evidence("first run", "user_data") or [])

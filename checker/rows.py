@@ -44,10 +44,29 @@ def compare_rows(found, expected: list[list], what: str = "rows") -> str:
     if strange is not None:
         return f"expected rows like {short(expected[0])}, got {short(strange)}"
     if doubled := sum(n > 1 for n in times.values()):
-        return f"{count(doubled, 'row')} appear more than once"
-    if missing := len(left) - len(times):
-        return f"{missing} of {len(left)} {what} are missing"
-    return ""
+        return f"{count(doubled, 'row appears', 'rows appear')} more than once"
+    missing = [row for key, row in left.items() if key not in times]
+    return missing_rows(missing, list(left.values()), "{} " + what)
+
+
+def missing_rows(missing: list[list], expected: list[list], what: str) -> str:
+    """Say how many rows are missing, and which, if their places show it; '' if none is.
+
+    `what` has `{}` where the number of the expected rows goes. The last value of a row is its age.
+    """
+    number, places = len(missing), [expected.index(row) for row in missing]
+    step = places[0] + 1 if places else 1
+    which = ""
+    if missing == [row for row in expected if row[-1] <= 25]:
+        which = ": those aged 25 or less"
+    elif places == list(range(number)):
+        which = f": the first {number}"
+    elif missing == expected[-number:]:
+        which = f": the last {number}"
+    elif number > 1 and places == list(range(step - 1, len(expected), step)):
+        which = f": one after every {step - 1} rows"
+    said = f"{number} of {what.format(len(expected))} are missing"
+    return said + which * (number < len(expected)) if missing else ""
 
 
 def short(value) -> str:
