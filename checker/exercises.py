@@ -25,7 +25,7 @@ class Exercise:
     @property
     def observer(self) -> str:
         """The suffix of its module checker.child.observe_*."""
-        return {"seed": "seed", "8": "retry_cache", "9": "retry_cache"}.get(self.number, self.topic)
+        return {"8": "retry_cache", "9": "retry_cache"}.get(self.number, self.topic)
 
     @property
     def uses_server(self) -> bool:

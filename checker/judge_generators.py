@@ -1,12 +1,17 @@
-"""Exercises 1 to 4: turn facts and the server's evidence into results."""
+"""seed.py and exercises 1 to 4: turn facts and the server's evidence into results."""
 
+import operator
 import re
 
 from checker.checks import CLOSED, STOP_EARLY
 from checker.child.wanted import NAMES
 from checker.judge import SWALLOW_HINT, TELLING, Judge, describe, hint_for
-from checker.rows import compare_rows, count, missing_rows, same_row, short
+from checker.rows import compare_rows, count, same_row, short, which_rows
+from checker.users import STRANGER, small_users
 
+# The functions of seed.py in the order of the calls, and the check that each is about.
+CALLS = dict(zip(NAMES["seed"], ("database",) * 3 + ("table", "rows"), strict=True))
+COLUMNS = ("user_id", "name", "email", "age")
 # Share of the large table's bytes: socket and driver buffer far less, fetchall receives all.
 LAZY_SHARE = 0.5
 ENOUGH = 400  # the child reads no further, and the small table has fewer rows
@@ -22,45 +27,130 @@ DATABASE = (
 NO_ROWS = "Run the query by itself on the same database. How many rows does it return?"
 NOT_REACHED = "Your code closes the others. Which path through it does not reach close()?"
 SERVER_HINT = "Which module connects to a MySQL server, and what does your seed.py use?"
-YIELD = r"(?m)fetchmany\((\d+)?\)|^ +yield\b"
-# What is said of a wrong result: the hint for this kind, and the line, each if there is one.
+# What is said of a wrong result: the hint and a pattern of the line for this kind, if there are any.
 KINDS = (
     (r"stopped reading after", "What ends your loop when there are no more rows?", ""),
-    (r"got None", "A function without `yield` and `return` returns None. Which of your lines gives the rows?", ""),
+    (r"got None", "A function without `yield` and `return` returns None. Which line gives the rows?", ""),
     (r"(?<!\d)(\d+) of \1 users are missing|ages, got 0", NO_ROWS, ""),
     (r"older than 25 are missing: the last", "Do you process every batch? What ends your loop?", ""),
-    (r"missing: the last", "What ends your loop or your query, and which line handles the rows that are left then?",
+    (r"missing: the last", "What ends your loop or query, and which line handles the rows that are left?",
      r"\blimit\s+\d+\s*[\"';]|\bif\s+len\(|%\s*\d+\s*==\s*0"),
     (r"missing: the first", "Which line reads or skips rows before the first one is yielded or stored?",
      r"\bnext\(|\bif\b.*fetchone\("),
     (r"missing: those aged", "Which condition leaves these users out: a WHERE in the SQL, or an `if`?",
      r"\b(where|if)\b.*\bage\b"),
-    (r"missing: one after|appears? more than once",
-     "What happens between two batches or pages? If you use an offset, by how much does it grow?", r"offset\s*\+?=.*\+|offset\s*\+="),
-    (r"third page are missing", "`offset` counts rows, not pages. Which OFFSET does the query get for paginate_users(10, 20)?",
+    (r"missing: one after|more than once", r"What happens between two batches or pages? "
+     "If you use an offset, by how much does it grow?", r"offset\s*(\+=|=.*\+)"),
+    (r"third page are missing", "`offset` counts rows, not pages. Which OFFSET does your query get here?",
      r"offset\s*\*|\*\s*offset"),
-    (r"expected rows like", "Compare the rows that you yield with SELECT * FROM user_data.", r"[\"']\s*select\b"),
-    (r"^the rows are neither", "", r"order\s+by"),
-    (r"expected numbers|sizes were|as lists of rows", "", YIELD),
-    (r"\d ages, got", "Compare the number of rows of your query with the number of values that you yield.", r"\bdistinct\b"),
+    (r"rows like", "Compare the rows that you yield with SELECT * FROM user_data.", r"[\"']\s*select\b"),
+    (r"the rows are neither", "", r"order\s+by"),
+    (r"expected numbers|sizes were|as lists of rows", "", r"(?m)fetchmany\((\d+)?\)|^ +yield\b"),
+    (r"\d ages, got", "Does your query give one row, and your loop one value, for each user?",
+     r"\bdistinct\b"),
     (r"divided by", "Print the sum, and the number by which you divide it.",
      r"(?m)^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$"),
     (r"without its fraction", "Which division keeps the fraction: / or // ?", r"\w *// *\w"),
-    (r"to two decimals", "The task shows two decimals. What do f'{value:.2f}' and round(value, 2) give?", ""),
-    # seed.py
-    (r"databases are (?!none)", "The task's name is ALX_prodev. Which name does your statement use?",
+    (r"two decimals", "The task shows two decimals. What do f'{value:.2f}' and round(value, 2) give?", ""),
+    (r"databases are (?!none)", "The task's database is called ALX_prodev. What does your statement create?",
      r"create\s+database"),
     (r"primary key$", "", r"user_id[`\"]? +((var)?char|binary|uuid|int|text)"),
     (r"no table|no column|primary key$", "", r"create\s+table"),
-    (r"rows are stored", "", INSERT),
+    (r"rows are stored", "", r"insert\s+(ignore\s+)?into"),
 )  # fmt: skip
+
+
+def judge_seed(judge: Judge) -> bool:
+    if len(judge.fact("functions", "found") or []) < len(CALLS):
+        return False
+    failed = _failed_call(judge, "first run")
+    if failed:
+        judge.crashed(CALLS[failed], "first run", f"{failed}()")
+        if CALLS[failed] == "database":
+            return True
+    elif not _connected(judge):
+        said = "no connection to a MySQL server was made"
+        judge.check("database", False, said, judge.source.line_of_call("connect"), SERVER_HINT)
+        return True
+    names = judge.evidence("first run", "databases") or []
+    said = f"the databases are {', '.join(names) or 'none'}"
+    said = "" if "alx_prodev" in map(str.lower, names) else said
+    _compared(judge, "database", said, "first run", "create_database")
+    if failed == "create_table":
+        return True
+    printed = "Table user_data created successfully" in judge.text("first run", "table said")
+    line = judge.source.line_of("create_table")
+    judge.check("said", printed, "create_table did not print this line", line)
+    columns = judge.evidence("first table", "columns") or {}
+    _compared(judge, "table", _wrong_columns(columns), "first run", "create_table")
+    if failed or not columns:
+        return True
+    stored, expected = judge.evidence("first run", "stored") or 0, small_users()
+    rows = judge.evidence("first run", "user_data") or []
+    file = f"the checker's user_data.csv, whose header is {judge.evidence('csv', 'header')}"
+    said = f"{stored} rows are stored and committed, of the {len(expected)} users in {file}"
+    names = {row[1] for row in rows}
+    missing = [row for row in expected if row[1] not in names]
+    if len(missing) == len(expected) - stored and (which := which_rows(missing, expected)):
+        said += f"; missing{which}"
+    _compared(judge, "rows", "" if stored == len(expected) else said, "first run", "insert_data")
+    line = judge.source.line_with(r"insert\s+(ignore\s+)?into") or judge.source.line_of(
+        "insert_data"
+    )
+    if stored and columns.keys() >= set(COLUMNS):
+        said = _wrong_values(rows)
+        judge.check("values", not said, said, line)
+    if failed := _failed_call(judge, "second run"):
+        judge.crashed("twice", "second run", f"{failed}() in the second run")
+    elif stored and judge.seen("second run"):
+        _second_run(judge, stored, line)
+    return True
+
+
+def _failed_call(judge: Judge, run: str) -> str:
+    """The function whose call failed in this run; '' if none did."""
+    return judge.text(run, "call") if judge.error(run) else ""
+
+
+def _wrong_columns(columns: dict) -> str:
+    missing = [name for name in COLUMNS if name not in columns]
+    if not columns:
+        return "after create_table(), there is no table user_data"
+    if missing:
+        return f"user_data has no column {' and '.join(missing)}, but {', '.join(columns)}"
+    return "" if columns["user_id"] == "PRI" else "user_id is not the primary key"
+
+
+def _wrong_values(stored: list) -> str:
+    """Compare the rows, whatever their ids; rows that are missing or too many are another check's."""
+    found, expected = [row[1:] for row in stored], [list(row[1:]) for row in small_users()]
+    wrong = next((row for row in expected if row not in found), [])
+    strange = [row for row in found if row not in expected and set(row) & set(wrong)]
+    if not strange:
+        return ""
+    nearest = max(strange, key=lambda row: sum(map(operator.eq, row, wrong)))
+    return f"expected {short(wrong)}, got {short(nearest)}"
+
+
+def _second_run(judge: Judge, stored: int, line: int | None) -> None:
+    """Compare the two runs. The checker added a row between them, which must not be lost."""
+    source, again = judge.source, judge.evidence("second run", "user_data") or []
+    before = judge.evidence("stranger", "stored") or stored
+    after = judge.evidence("second run", "stored") or 0
+    if before > stored and again and not any(row[1] == STRANGER[1] for row in again):
+        said = "the second run deleted a row that another program had added after the first"
+        drop = source.line_with(r"drop\s+(table|database)|truncate|delete\s+from|replace\s+into")
+        judge.check("twice", False, said, drop or source.line_of("create_table"))
+    added, verb = abs(after - before), "added" if after > before else "removed"
+    said = f"the first run stored {count(stored, 'row')}, and the second {verb} {added}"
+    judge.check("twice", not added, said, line)
 
 
 def judge_stream(judge: Judge) -> bool:
     (name,) = _names(judge)
     if _ended(judge, "rows", "rows", f"{name}()"):
         said = compare_rows(judge.fact("rows"), _users(judge), "users")
-        compared(judge, "rows", said, "rows", name)
+        _compared(judge, "rows", said, "rows", name)
     _closed(judge, "rows", "reading to the end", name)
     _server(judge, "rows", name)
     return judge.seen("rows")
@@ -68,12 +158,21 @@ def judge_stream(judge: Judge) -> bool:
 
 def judge_batches(judge: Judge) -> bool:
     name, processing = _names(judge)
-    what = f"{processing}()"
+    users, what = _users(judge), f"{processing}()"
     _chunks(judge, "batches", (10, 19, 1), name)
     if _ended(judge, "filter", "processing", what, "batch_processing"):
-        young, missing = _filtered(judge)
-        if young or not judge.failed("rows"):  # missing rows are missing here, too
-            compared(judge, "filter", young or missing, "processing", processing, what)
+        shown = f"{judge.text('processing', 'printed')} {judge.fact('processing')}"
+        found = [row for row in users if row[0] in shown or row[2] in shown
+                 or re.search(rf"{re.escape(row[1])}(?!\d)", shown)]  # fmt: skip
+        expected = [row for row in users if row[3] > 25]
+        missing = [row for row in expected if row not in found]
+        said, young = "", [row[3] for row in found if row[3] <= 25]
+        if young:
+            said = f"the result includes users aged {min(young):g}"
+        elif missing and not judge.failed("rows"):  # else they are missing here, too
+            said = f"{len(missing)} of the {len(expected)} users older than 25 are missing"
+            said += which_rows(missing, expected)
+        _compared(judge, "filter", said, "processing", processing, what)
         printed = "checker.example" in judge.text("processing", "printed")
         said = f"{what} returns or yields the users, but prints none"
         judge.check("prints", printed or bool(missing), said, judge.source.line_of(processing))
@@ -95,7 +194,7 @@ def judge_pages(judge: Judge) -> bool:
             said = ""  # another order has another third page
         if not said and isinstance(beyond, list) and beyond:
             said = f"a page after the last row has {count(len(beyond), 'row')}"
-        compared(judge, "single page", said, "single page", single, what)
+        _compared(judge, "single page", said, "single page", single, what)
     _server(judge, "rows", name, single)
     _offset(judge)
     return judge.seen("pages of 10")
@@ -122,7 +221,7 @@ def judge_ages(judge: Judge) -> bool:
             said = f"expected {len(ages)} ages, got {len(found)}"
         elif sorted(found) != ages or not ages:
             said = "the ages are not those of the table"
-        compared(judge, "ages", said, "ages", name)
+        _compared(judge, "ages", said, "ages", name)
     _closed(judge, "ages", "reading to the end", name)
     _average(judge, average, ages)
     _closed(judge, "average", "computing the average", name)
@@ -134,7 +233,7 @@ def _average(judge: Judge, name: str, ages: list) -> None:
     line, what = judge.source.line_of(name), "computing the average"
     if _ended(judge, "average", "average", what):
         if not judge.failed("ages"):  # of other ages, the average is another
-            compared(judge, "average", _wrong_average(judge, ages), "average", name)
+            _compared(judge, "average", _wrong_average(judge, ages), "average", name)
         found = [q for q in _queries(judge, "average done") if re.search(r"(?i)\bavg\s*\(", q)]
         where = judge.source.line_with(r"\bavg\s*\(") or line
         judge.check("no AVG", not found, f"the server ran {short(found[:1])}", where)
@@ -186,34 +285,21 @@ def _chunks(judge: Judge, plural: str, sizes: tuple, name: str) -> None:
         is_row = any(same_row(first, user) for user in users[:1])
         if is_row or not all(isinstance(chunk, list) for chunk in (chunks, *rows)):
             said = f"expected {plural} as lists of rows, got {short(first)}"
-            compared(judge, "sizes", said, *more)
+            _compared(judge, "sizes", said, *more)
             if rows:
-                compared(judge, "rows", compare_rows(rows, users, "users"), *more)
+                _compared(judge, "rows", compare_rows(rows, users, "users"), *more)
             return
         rows = [row for chunk in chunks for row in chunk]
-        compared(judge, "rows", compare_rows(rows, users, "users"), *more)
+        _compared(judge, "rows", compare_rows(rows, users, "users"), *more)
         if plural == "pages" and not judge.failed("rows"):
             said = "the rows are neither in the table's order nor sorted by one column"
-            compared(judge, "order", "" if _is_in_order(rows, users) else said, step, name)
+            _compared(judge, "order", "" if _is_in_order(rows, users) else said, step, name)
         *full, last = map(len, chunks or [[]])
         if rows or full:
             right = set(full) <= {size} and 0 < last <= size
             said = "" if right else f"the last sizes were {', '.join(map(str, [*full, last][-3:]))}"
-            compared(judge, "sizes", said, *more)
+            _compared(judge, "sizes", said, *more)
         _closed(judge, step, f"reading {plural} of {size} to the end", name)
-
-
-def _filtered(judge: Judge) -> tuple[str, str]:
-    """What is wrong with the users that batch_processing printed or returned: too young, missing."""
-    users = _users(judge)
-    shown = f"{judge.text('processing', 'printed')} {judge.fact('processing')}"
-    found = [row for row in users if row[0] in shown or row[2] in shown
-             or re.search(rf"{re.escape(row[1])}(?!\d)", shown)]  # fmt: skip
-    ages = [row[3] for row in found if row[3] <= 25]
-    young = f"the result includes users aged {min(ages):g}" if ages else ""
-    expected = [row for row in users if row[3] > 25]
-    missing = [row for row in expected if row not in found]
-    return young, missing_rows(missing, expected, "the {} users older than 25")
 
 
 def _names(judge: Judge) -> list[str]:
@@ -240,7 +326,7 @@ def _ended(judge: Judge, check: str, step: str, what: str, function: str = "") -
     return not judge.crashed(check, step, what)
 
 
-def compared(
+def _compared(
     judge: Judge, check: str, said: str, step: str, name: str, what: str = ""
 ) -> None:  # fmt: skip
     """Record a comparison's result: `said` is '' if it is right; `what` is the call that it is about.
@@ -261,29 +347,32 @@ def compared(
     judge.check(check, not said, f"{what}: {said}" if what else said, place, hint)
 
 
+def _connected(judge: Judge) -> bool:
+    return any(seen.get("made") for seen in judge.run.evidence.values())
+
+
 def _closed(judge: Judge, step: str, what: str, name: str) -> None:
-    left = judge.evidence("imported", "open")
-    if left:
+    if left := judge.evidence("imported", "open"):
         said = f"importing the file leaves {count(left, 'connection')} open"
         judge.check("closed", False, said, judge.source.line_of_call(CONNECT))
     elif judge.error(step) is None:
         left, opened = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
         said = f"{what} opens {count(left, 'connection')} that your code never closes"
-        hint = CLOSED.hint
         if left < opened:
             said = f"{what} opens {opened} connections, and your code does not close {left} of them"
-            hint = NOT_REACHED
-        if judge.seen(step):
-            _left_open(judge, "closed", step, left, said, name, hint)
+        hint = NOT_REACHED if left < opened else CLOSED.hint
+        _left_open(judge, "closed", step, left, said, name, hint)
 
 
 def _left_open(
     judge: Judge, check: str, step: str, left: int, said: str, name: str, hint: str
-) -> None:
+) -> None:  # fmt: skip
     """Check that no connection is left; name what came before the answer's own close(), if anything.
 
     Unless the hint is that nothing is closed, the place is the close() that was not reached.
     """
+    if not judge.seen(step):
+        return
     source, error = judge.source, judge.error(step)
     calls = (CONNECT,) if hint == CLOSED.hint else ("close", CONNECT)
     lines = (source.line_of_call(call, inside=inside) for call in calls for inside in ((name,), ()))
@@ -301,7 +390,7 @@ def _server(judge: Judge, first: str, *names: str) -> None:
 
     `names` are the functions that were tried without table and server, the generator first.
     """
-    if any(seen.get("made") for seen in judge.run.evidence.values()):
+    if _connected(judge):
         _laziness(judge, first, names[0])
         _errors(judge, names)
     elif judge.seen("first") and not judge.error("first"):
@@ -383,4 +472,10 @@ def _offset(judge: Judge) -> None:
     judge.check("order by", not unordered, said, judge.source.line_with(r"\boffset\b"))
 
 
-JUDGE = {"1": judge_stream, "2": judge_batches, "3": judge_pages, "4": judge_ages}
+JUDGE = {
+    "seed": judge_seed,
+    "1": judge_stream,
+    "2": judge_batches,
+    "3": judge_pages,
+    "4": judge_ages,
+}

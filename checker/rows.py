@@ -46,27 +46,22 @@ def compare_rows(found, expected: list[list], what: str = "rows") -> str:
     if doubled := sum(n > 1 for n in times.values()):
         return f"{count(doubled, 'row appears', 'rows appear')} more than once"
     missing = [row for key, row in left.items() if key not in times]
-    return missing_rows(missing, list(left.values()), "{} " + what)
+    which = which_rows(missing, list(left.values()))
+    return f"{len(missing)} of {len(left)} {what} are missing{which}" if missing else ""
 
 
-def missing_rows(missing: list[list], expected: list[list], what: str) -> str:
-    """Say how many rows are missing, and which, if their places show it; '' if none is.
-
-    `what` has `{}` where the number of the expected rows goes. The last value of a row is its age.
-    """
-    number, places = len(missing), [expected.index(row) for row in missing]
-    step = places[0] + 1 if places else 1
-    which = ""
+def which_rows(missing: list, expected: list) -> str:
+    """Say which rows are missing, if their places or ages show it; the last value is the age."""
+    number, first = len(missing), expected.index(missing[0]) if missing else 0
+    if number in (0, len(expected)):
+        return ""
     if missing == [row for row in expected if row[-1] <= 25]:
-        which = ": those aged 25 or less"
-    elif places == list(range(number)):
-        which = f": the first {number}"
-    elif missing == expected[-number:]:
-        which = f": the last {number}"
-    elif number > 1 and places == list(range(step - 1, len(expected), step)):
-        which = f": one after every {step - 1} rows"
-    said = f"{number} of {what.format(len(expected))} are missing"
-    return said + which * (number < len(expected)) if missing else ""
+        return ": those aged 25 or less"
+    for end, rows in (("first", expected[:number]), ("last", expected[-number:])):
+        if missing == rows:
+            return f": the {end} {number}" if number > 1 else f": the {end} one"
+    is_regular = number > 1 and missing == expected[first :: first + 1]
+    return f": one after every {first} rows" if is_regular else ""
 
 
 def short(value) -> str:
