@@ -6,7 +6,7 @@ import re
 from checker.checks import CLOSED, STOP_EARLY
 from checker.child.wanted import NAMES
 from checker.judge import SWALLOW_HINT, TELLING, Judge, describe, hint_for
-from checker.rows import compare_rows, count, same_row, short, which_rows
+from checker.rows import compare_rows, count, places, short, which_rows
 from checker.users import STRANGER, small_users
 
 # The functions of seed.py in the order of the calls, and the check that each is about.
@@ -16,6 +16,7 @@ COLUMNS = ("user_id", "name", "email", "age")
 LAZY_SHARE = 0.5
 ENOUGH = 400  # the child reads no further, and the small table has fewer rows
 CONNECT = r"(?!is_|re)\w*[Cc]onnect(?!ed)\w*"
+INSERT = r"insert\s+(ignore\s+)?into"
 UNREAD = "Unread result found"
 INSERT = r"insert\s+(ignore\s+)?into"
 FAULTS = {"gone": "the table dropped", "refuse": "a server that refuses connections"}
@@ -30,18 +31,19 @@ SERVER_HINT = "Which module connects to a MySQL server, and what does your seed.
 # What is said of a wrong result: the hint and a pattern of the line for this kind, if there are any.
 KINDS = (
     (r"stopped reading after", "What ends your loop when there are no more rows?", ""),
-    (r"got None", "A function without `yield` and `return` returns None. Which line gives the rows?", ""),
+    (r"got None", "A function without `yield` and `return` returns None. What gives the rows?", ""),
     (r"(?<!\d)(\d+) of \1 users are missing|ages, got 0", NO_ROWS, ""),
     (r"older than 25 are missing: the last", "Do you process every batch? What ends your loop?", ""),
-    (r"missing: the last", "What ends your loop or query, and which line handles the rows that are left?",
+    (r"missing: the last", "What ends your loop or query, and what handles the rows that are left?",
      r"\blimit\s+\d+\s*[\"';]|\bif\s+len\(|%\s*\d+\s*==\s*0"),
     (r"missing: the first", "Which line reads or skips rows before the first one is yielded or stored?",
      r"\bnext\(|\bif\b.*fetchone\("),
     (r"missing: those aged", "Which condition leaves these users out: a WHERE in the SQL, or an `if`?",
      r"\b(where|if)\b.*\bage\b"),
-    (r"missing: one after|more than once", r"What happens between two batches or pages? "
-     "If you use an offset, by how much does it grow?", r"offset\s*(\+=|=.*\+)"),
-    (r"third page are missing", "`offset` counts rows, not pages. Which OFFSET does your query get here?",
+    (r"missing: one after|more than once",
+     "What happens between two batches or pages? If you use an offset, by how much does it grow?",
+     r"offset\s*(\+=|=.*\+)"),
+    (r"third page are missing", "`offset` counts rows, not pages. Which OFFSET does your query get?",
      r"offset\s*\*|\*\s*offset"),
     (r"rows like", "Compare the rows that you yield with SELECT * FROM user_data.", r"[\"']\s*select\b"),
     (r"the rows are neither", "", r"order\s+by"),
@@ -51,12 +53,13 @@ KINDS = (
     (r"divided by", "Print the sum, and the number by which you divide it.",
      r"(?m)^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$"),
     (r"without its fraction", "Which division keeps the fraction: / or // ?", r"\w *// *\w"),
-    (r"two decimals", "The task shows two decimals. What do f'{value:.2f}' and round(value, 2) give?", ""),
-    (r"databases are (?!none)", "The task's database is called ALX_prodev. What does your statement create?",
+    (r"two decimals", "The task shows two decimals. What do f'{value:.2f}' and round(value, 2) give?",
+     ""),
+    (r"databases are (?!none)", "The task's database is ALX_prodev. What does your statement create?",
      r"create\s+database"),
     (r"primary key$", "", r"user_id[`\"]? +((var)?char|binary|uuid|int|text)"),
     (r"no table|no column|primary key$", "", r"create\s+table"),
-    (r"rows are stored", "", r"insert\s+(ignore\s+)?into"),
+    (r"rows are stored", "", INSERT),
 )  # fmt: skip
 
 
@@ -68,9 +71,7 @@ def judge_seed(judge: Judge) -> bool:
         judge.crashed(CALLS[failed], "first run", f"{failed}()")
         if CALLS[failed] == "database":
             return True
-    elif not _connected(judge):
-        said = "no connection to a MySQL server was made"
-        judge.check("database", False, said, judge.source.line_of_call("connect"), SERVER_HINT)
+    elif not _connected(judge, "database"):
         return True
     names = judge.evidence("first run", "databases") or []
     said = f"the databases are {', '.join(names) or 'none'}"
@@ -89,14 +90,11 @@ def judge_seed(judge: Judge) -> bool:
     rows = judge.evidence("first run", "user_data") or []
     file = f"the checker's user_data.csv, whose header is {judge.evidence('csv', 'header')}"
     said = f"{stored} rows are stored and committed, of the {len(expected)} users in {file}"
-    names = {row[1] for row in rows}
-    missing = [row for row in expected if row[1] not in names]
+    missing = [row for row in expected if row[1] not in {found[1] for found in rows}]
     if len(missing) == len(expected) - stored and (which := which_rows(missing, expected)):
         said += f"; missing{which}"
     _compared(judge, "rows", "" if stored == len(expected) else said, "first run", "insert_data")
-    line = judge.source.line_with(r"insert\s+(ignore\s+)?into") or judge.source.line_of(
-        "insert_data"
-    )
+    line = judge.source.line_with(INSERT) or judge.source.line_of("insert_data")
     if stored and columns.keys() >= set(COLUMNS):
         said = _wrong_values(rows)
         judge.check("values", not said, said, line)
@@ -166,13 +164,12 @@ def judge_batches(judge: Judge) -> bool:
                  or re.search(rf"{re.escape(row[1])}(?!\d)", shown)]  # fmt: skip
         expected = [row for row in users if row[3] > 25]
         missing = [row for row in expected if row not in found]
-        said, young = "", [row[3] for row in found if row[3] <= 25]
-        if young:
+        said = f"{len(missing)} of the {len(expected)} users older than 25 are missing"
+        said = f"{said}{which_rows(missing, expected)}" if missing else ""
+        if young := [row[3] for row in found if row[3] <= 25]:
             said = f"the result includes users aged {min(young):g}"
-        elif missing and not judge.failed("rows"):  # else they are missing here, too
-            said = f"{len(missing)} of the {len(expected)} users older than 25 are missing"
-            said += which_rows(missing, expected)
-        _compared(judge, "filter", said, "processing", processing, what)
+        if young or not judge.failed("rows"):  # missing rows are missing here, too
+            _compared(judge, "filter", said, "processing", processing, what)
         printed = "checker.example" in judge.text("processing", "printed")
         said = f"{what} returns or yields the users, but prints none"
         judge.check("prints", printed or bool(missing), said, judge.source.line_of(processing))
@@ -202,10 +199,10 @@ def judge_pages(judge: Judge) -> bool:
 
 def _is_in_order(rows: list, users: list) -> bool:
     """Whether the rows are in the table's order, or sorted by any one column."""
-    places = [next((n for n, user in enumerate(users) if same_row(row, user)), -1) for row in rows]
+    numbers = places(rows, users)
     # As the server sorts: upper and lower case are the same.
     folded = [[str(value).lower() for value in user[:3]] + user[3:] for user in users]
-    orders = (places, *([folded[place][column] for place in places] for column in range(4)))
+    orders = (numbers, *([folded[number][column] for number in numbers] for column in range(4)))
     return any(order in (sorted(order), sorted(order, reverse=True)) for order in orders)
 
 
@@ -265,9 +262,9 @@ def _wrong_average(judge: Judge, ages: list) -> str:
     if (off := abs(nearest - expected)) <= 0.005001:
         return ""
     said = f"expected {expected:.2f}, got {nearest:.10g}"
-    for divisor in (number - 1, number + 1):
-        if divisor > 0 and abs(nearest - total / divisor) <= 0.005001:
-            return f"{said}: the sum divided by {divisor}, not by {number}"
+    divisors = (n for n in (number - 1, number + 1) if n > 0)
+    if other := next((n for n in divisors if abs(nearest - total / n) <= 0.005001), 0):
+        return f"{said}: the sum divided by {other}, not by {number}"
     if nearest == int(expected):
         return f"{said}, without its fraction"
     return f"{said}, which is not the same to two decimals" if off < 0.5 else said
@@ -282,8 +279,9 @@ def _chunks(judge: Judge, plural: str, sizes: tuple, name: str) -> None:
             continue
         chunks, rows, more = judge.fact(step), judge.items(step), (step, name, what)
         first = rows[0] if rows else chunks
-        is_row = any(same_row(first, user) for user in users[:1])
-        if is_row or not all(isinstance(chunk, list) for chunk in (chunks, *rows)):
+        if places([first], users) == [0] or not all(
+            isinstance(chunk, list) for chunk in (chunks, *rows)
+        ):
             said = f"expected {plural} as lists of rows, got {short(first)}"
             _compared(judge, "sizes", said, *more)
             if rows:
@@ -326,9 +324,7 @@ def _ended(judge: Judge, check: str, step: str, what: str, function: str = "") -
     return not judge.crashed(check, step, what)
 
 
-def _compared(
-    judge: Judge, check: str, said: str, step: str, name: str, what: str = ""
-) -> None:  # fmt: skip
+def _compared(judge: Judge, check: str, said: str, step: str, name: str, what: str = "") -> None:
     """Record a comparison's result: `said` is '' if it is right; `what` is the call that it is about.
 
     The hint and the line are those of its kind, or the check's hint and the function's line. But if the
@@ -347,10 +343,6 @@ def _compared(
     judge.check(check, not said, f"{what}: {said}" if what else said, place, hint)
 
 
-def _connected(judge: Judge) -> bool:
-    return any(seen.get("made") for seen in judge.run.evidence.values())
-
-
 def _closed(judge: Judge, step: str, what: str, name: str) -> None:
     if left := judge.evidence("imported", "open"):
         said = f"importing the file leaves {count(left, 'connection')} open"
@@ -366,7 +358,7 @@ def _closed(judge: Judge, step: str, what: str, name: str) -> None:
 
 def _left_open(
     judge: Judge, check: str, step: str, left: int, said: str, name: str, hint: str
-) -> None:  # fmt: skip
+) -> None:
     """Check that no connection is left; name what came before the answer's own close(), if anything.
 
     Unless the hint is that nothing is closed, the place is the close() that was not reached.
@@ -390,14 +382,20 @@ def _server(judge: Judge, first: str, *names: str) -> None:
 
     `names` are the functions that were tried without table and server, the generator first.
     """
-    if _connected(judge):
+    if _connected(judge, first if judge.seen("first") and not judge.error("first") else ""):
         _laziness(judge, first, names[0])
         _errors(judge, names)
-    elif judge.seen("first") and not judge.error("first"):
+
+
+def _connected(judge: Judge, check: str) -> bool:
+    """Whether the answer connected to the server; if not, fail the check, if there is one."""
+    made = any(seen.get("made") for seen in judge.run.evidence.values())
+    if check and not made:
         sqlite = any(fact.get("sqlite") for fact in judge.run.facts.values())
         used = "it uses SQLite" if sqlite else "it uses no database"
-        said = f"no connection to the MySQL server was made, where user_data is: {used}"
-        judge.check(first, False, said, judge.source.line_of_call(CONNECT), SERVER_HINT)
+        said = f"no connection to a MySQL server was made: {used}"
+        judge.check(check, False, said, judge.source.line_of_call(CONNECT), SERVER_HINT)
+    return made
 
 
 def _laziness(judge: Judge, first: str, name: str) -> None:
@@ -434,8 +432,8 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     _left_open(judge, "stop early", "stopped", left, said, name, hint)
     if not left or not error:  # otherwise the error is the reason why it is open
         said = f"a caller that stops reading early gets {describe(error)}" if error else ""
-        place, hint = (judge.place_of(error), hint_for(error, " ")) if error else (None, "")
-        judge.check("stop quietly", not error, said, place, hint.strip())
+        place, hint = (judge.place_of(error), hint_for(error, "")) if error else (None, "")
+        judge.check("stop quietly", not error, said, place, hint)
 
 
 def _errors(judge: Judge, names: tuple[str, ...]) -> None:
@@ -449,15 +447,13 @@ def _errors(judge: Judge, names: tuple[str, ...]) -> None:
         # Unread rows of an earlier step, on a connection that is never closed, hide what would come.
         if error and (UNREAD in error["message"] or not judge.tells_first("errors", error)):
             return
-        said, swallow = f"with {when}, {name}() raised no error", judge.swallow(name)
-        place = swallow or judge.source.line_of(name)
-        hint = SWALLOW_HINT if swallow else ""
+        swallow, found = judge.swallow(name), "no error"
+        place, hint = swallow or judge.source.line_of(name), SWALLOW_HINT if swallow else ""
         if error:
-            said = (
-                f"with {when}, {name}() raised {describe(error)}, and the database's error is lost"
-            )
+            found = f"{describe(error)}, and the database's error is lost"
             if "'NoneType' object" not in error["message"] or not swallow:
                 place, hint = judge.place_of(error), hint_for(error)
+        said = f"with {when}, {name}() raised {found}"
         judge.check("errors", False, said + judge.printed(step), place, hint)
         return
     if tried:

@@ -1,7 +1,8 @@
 """In the child: seed.py and exercises 1 to 4, the table user_data on the MySQL server.
 
-seed.py runs twice, as the course's main file 0 does. Each exercise runs on a small table first (values), then on a large one (laziness, stopping early), and last
-without the table, then without the server (errors).
+seed.py runs twice, as the course's main file 0 does. Each exercise runs on a small table first
+(values), then on a large one (laziness, stopping early), and last without the table, then without
+the server (errors).
 """
 
 import gc
@@ -200,16 +201,14 @@ def _with(function: Callable | None, *values: int) -> Callable | None:
     """Let it be called with a size, and an offset: by name if its parameters are named so."""
 
     def called():
-        names = inspect.signature(function).parameters
-        fitting = dict(zip((_first(names, p) for p in (SIZE, OFFSET)), values, strict=False))
-        is_fitting = len(fitting) == len(values) and None not in fitting
-        return function(**fitting) if is_fitting else function(*values)
+        fitting: dict[str, int] = {}
+        names = list(inspect.signature(function).parameters)
+        for pattern, value in zip((SIZE, OFFSET), values, strict=False):
+            left = [n for n in names if n not in fitting and re.search(f"(?i){pattern}", n)]
+            fitting |= dict.fromkeys(left[:1], value)
+        return function(**fitting) if len(fitting) == len(values) else function(*values)
 
     return None if function is None else called
-
-
-def _first(names: Iterable[str], pattern: str) -> str | None:
-    return next((name for name in names if re.search(pattern, name, re.IGNORECASE)), None)
 
 
 class _Stream:
