@@ -52,11 +52,11 @@ def places(found: list, expected: list) -> list[int]:
 
 
 def which_rows(missing: list, expected: list) -> str:
-    """Say which rows are missing, if their places or ages show it; the last value is the age."""
+    """Say which rows are missing, if their places or ages show it; a fourth value is the age."""
     number, first = len(missing), expected.index(missing[0]) if missing else 0
     if number in (0, len(expected)):
         return ""
-    if missing == [row for row in expected if row[-1] <= 25]:
+    if missing == [row for row in expected if row[3:] and row[3] <= 25]:
         return ": those aged 25 or less"
     for end, rows in (("first", expected[:number]), ("last", expected[-number:])):
         if missing == rows:
