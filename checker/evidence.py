@@ -26,41 +26,42 @@ class Evidence:
         return {"ok": True}
 
     def _fulfil(self, message: dict, run: sandbox.Run) -> None:
-        request = self._server and message["request"]
+        server, proxy = self._server, self._proxy
+        request = server and message["request"]
         if request == "database" and self._exercise.number != "seed":
-            self._server.prepare(str(message.get("name")))
+            server.prepare(str(message.get("name")))
         elif request == "grow":
-            form = "narrow" if self._exercise.number == "4" else "wide"
-            size = self._server.grow(form)
-            run.evidence["grow"] = {"bytes": size, "sent": self._proxy.sent}
-            self._before = self._proxy.accepted
+            size = server.grow("narrow" if self._exercise.number == "4" else "wide")
+            run.evidence["grow"] = {"bytes": size, "sent": proxy.sent}
+            self._before = proxy.accepted
         elif request == "empty":
-            self._server.empty()
+            server.empty()
         elif request == "gone":
-            self._server.remove()
+            server.remove()
         elif request == "stranger":
-            self._server.add_stranger()
-            run.evidence["stranger"] = {"stored": self._server.stored()}
+            server.add_stranger()
+            run.evidence["stranger"] = {"stored": server.stored()}
         elif request == "refuse":
-            self._proxy.refuse()
-            self._server.end_connections()
+            proxy.refuse()
+            server.end_connections()
         elif request == "no database":
-            self._server.reset(tables=False)
+            server.reset(tables=False)
 
     def _look(self, message: dict, run: sandbox.Run) -> None:
         mark, seen = str(message["mark"]), {}
-        if self._proxy is not None:
-            seen |= {"sent": self._proxy.sent, "open": self._proxy.connections()}
-            seen |= {"made": self._proxy.accepted, "queries": self._server.queries()}
-            seen["left"] = self._proxy.connections(after=self._before)
+        server, proxy = self._server, self._proxy
+        if proxy is not None:
+            seen = {"sent": proxy.sent, "made": proxy.accepted - self._before}
+            seen |= {"open": proxy.connections(), "left": proxy.connections(after=self._before)}
+            seen["queries"] = server.queries()
             if mark not in WATCHED:
-                self._before = self._proxy.accepted
+                self._before = proxy.accepted
             if self._exercise.number == "seed":
-                seen |= {"columns": self._server.columns(), "stored": self._server.stored()}
-                names = [name for (name,) in self._server.run("SHOW DATABASES")]
+                seen |= {"columns": server.columns(), "stored": server.stored()}
+                names = [name for (name,) in server.run("SHOW DATABASES")]
                 seen["databases"] = [n for n in names if n.lower() not in databases.SYSTEM]
             if mark in ("imported", "first run", "second run"):
-                seen["user_data"] = self._server.rows()
+                seen["user_data"] = server.rows()
         if self._exercise.topic != GENERATORS:
             with self._room.users_db() as path:
                 seen["users"] = users.read_sqlite(path, "users")

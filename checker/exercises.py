@@ -23,11 +23,6 @@ class Exercise:
         return tasks.sentence(self.file)
 
     @property
-    def observer(self) -> str:
-        """The suffix of its module checker.child.observe_*."""
-        return "seed" if self.number == "seed" else self.topic
-
-    @property
     def uses_server(self) -> bool:
         return self.topic == GENERATORS
 

@@ -36,7 +36,7 @@ ERROR_HINTS = (
     (r"near \"%\"|Not all parameters were used|Incorrect number of bindings|number of parameters",
      "Which placeholder does this driver use: ? (sqlite3) or %s (MySQL)? Is there a value for each?"),
     (r"Unread result found|Commands out of sync",
-     "The cursor still has unread rows, so closing it fails. What if you close only the connection, "
+     "The cursor still has unread rows, so this call fails. What if you close only the connection, "
      "in a `finally` of its own?"),
     (r"^'query'$|tuple index out of range",
      "Is the query in args or in kwargs here? Callers may use either."),

@@ -1,5 +1,7 @@
 """Compare an answer's rows, in whatever form, with those of the table."""
 
+from collections import Counter
+
 
 def count(number: int, one: str, many: str = "") -> str:
     """A number and its noun: 1 row, 2 rows."""
@@ -18,7 +20,7 @@ def same_row(found, expected: list) -> bool:
 
 
 def _same(found, expected) -> bool:
-    if isinstance(expected, int | float) and not isinstance(expected, bool):
+    if isinstance(expected, int | float):
         try:
             return abs(float(found) - float(expected)) < 1e-6
         except (TypeError, ValueError, OverflowError):
@@ -32,22 +34,35 @@ def compare_rows(found, expected: list[list], what: str = "rows") -> str:
         return f"expected a list of {what}, got {short(found)}"
     if not expected:  # then no answer could be right
         return "after the file was imported, its database held no users"
-    left = {tuple(row): row for row in expected}
-    times: dict[tuple, int] = {}
-    strange = None
-    for row in found:
-        key = next((k for k in left if same_row(row, left[k])), None)
-        if key is None:
-            strange = row if strange is None else strange
-        else:
-            times[key] = times.get(key, 0) + 1
-    if strange is not None:
+    numbers = places(found, expected)
+    if -1 in numbers:
+        strange = found[numbers.index(-1)]
         return f"expected rows like {short(expected[0])}, got {short(strange)}"
-    if doubled := sum(n > 1 for n in times.values()):
-        return f"{count(doubled, 'row')} appear more than once"
-    if missing := len(left) - len(times):
-        return f"{missing} of {len(left)} {what} are missing"
-    return ""
+    if doubled := sum(times > 1 for times in Counter(numbers).values()):
+        return f"{count(doubled, 'row appears', 'rows appear')} more than once"
+    missing = [row for number, row in enumerate(expected) if number not in numbers]
+    which = which_rows(missing, expected)
+    return f"{len(missing)} of {len(expected)} {what} are missing{which}" if missing else ""
+
+
+def places(found: list, expected: list) -> list[int]:
+    """For each row, the number of the expected row that is the same; -1 if none is."""
+    numbered = list(enumerate(expected))
+    return [next((n for n, row in numbered if same_row(one, row)), -1) for one in found]
+
+
+def which_rows(missing: list, expected: list) -> str:
+    """Say which rows are missing, if their places or ages show it; a fourth value is the age."""
+    number, first = len(missing), expected.index(missing[0]) if missing else 0
+    if number in (0, len(expected)):
+        return ""
+    if missing == [row for row in expected if row[3:] and row[3] <= 25]:
+        return ": those aged 25 or less"
+    for end, rows in (("first", expected[:number]), ("last", expected[-number:])):
+        if missing == rows:
+            return f": the {end} {number}" if number > 1 else f": the {end} one"
+    is_regular = number > 1 and missing == expected[first :: first + 1]
+    return f": one after every {first} rows" if is_regular else ""
 
 
 def short(value) -> str:

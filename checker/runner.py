@@ -191,7 +191,7 @@ class _Checker:
                 mysql = dict.fromkeys(("user", "password"), databases.CLIENT)
                 mysql["socket"] = str(room.mysql)
             order = {
-                "topic": exercise.observer,
+                "topic": exercise.topic,
                 "exercise": exercise.number,
                 "file": str(room.root / "answer" / place),
                 "root": str(room.root / "answer"),
@@ -207,7 +207,7 @@ class _Checker:
             if server is not None:
                 server.end_connections()
         judge = Judge(exercise, run, source, place)
-        topic = importlib.import_module(f"checker.judge_{exercise.observer}")
+        topic = importlib.import_module(f"checker.judge_{exercise.topic}")
         needs_found = topic.JUDGE[exercise.number](judge)
         judge.judge_import()
         return judge_verdict(judge, answer, needs_found)

@@ -175,6 +175,13 @@ HIDES_IN_AGES = {
     "    finally:": "    except mysql.connector.Error as error:\n        print(error)\n    finally:"
 }
 
+LAST_ROWS = {
+    "    connection.commit()\n": "",
+    "    with open": "    done = 0\n    with open",
+    'row["age"]),\n            )\n': 'row["age"]),\n            )\n            done += 1\n'
+    "            if done % 10 == 0:\n                connection.commit()\n",
+}
+
 CASES = [
     # seed.py
     _case("insert ignore, more columns", "seed", UNIQUE | INSERT_IGNORE, PASS),
@@ -191,6 +198,10 @@ CASES = [
           "0 rows are stored and committed, of the 57 users in the checker's user_data.csv, whose header is ", line=45),
     _case("drops the table", "seed", DROPS, WRONG, ("twice",),
           "deleted a row that another program had added", line=25),
+    _case("another database", "seed", {"ALX_prodev": "prodev"}, WRONG, ("database",), "the databases are prodev", line=13),
+    _case("loses the last rows", "seed", LAST_ROWS, WRONG, ("rows",), "; missing: the last 7", line=50),
+    _case("skips the first row", "seed", {"        for row in csv.DictReader(file)": "        reader = csv.DictReader(file)\n        next(reader)\n        for row in reader"},
+          WRONG, ("rows",), "; missing: the first one", line=41),
     _case("inserts again", "seed", {"                continue\n": "                pass\n"},
           WRONG, ("twice",), "the first run stored 57 rows, and the second added 57"),
     Case("sqlite", "seed", SEED_ON_SQLITE, WRONG, ("database",), "no connection to a MySQL server was made"),
@@ -219,8 +230,21 @@ CASES = [
           "with the table dropped, batch_processing() raised no error; it printed: Error: 1146", line=23),
     _case("generator hides", "2", HIDDEN_CONNECT, WRONG, ("errors",),
           "with a server that refuses connections, stream_users_in_batches() raised no error; it printed: Error: 200", line=9),
+    _case("too few users in a batch", "2", {"FROM user_data": "FROM user_data WHERE age > 25"},
+          WRONG, ("rows",), "13 of 57 users are missing: those aged 25 or less", line=10),
+    _case("loses the last batch", "2", {"            yield batch": "            if len(batch) == batch_size:\n                yield batch"},
+          WRONG, ("rows",), "7 of 57 users are missing: the last 7", line=12),
     _case("more parameters", "2", {"(batch_size):\n    conn": "(batch_size=10, limit=None, c=None):\n    conn"}, PASS),
     _case("sorted by email", "3", {"ORDER BY user_id": "ORDER BY email"}, PASS),
+    _case("loses a user between two pages", "3", {"offset += page_size": "offset += page_size + 1"},
+          WRONG, ("rows",), "5 of 57 users are missing: one after every 10 rows", line=23),
+    _case("leaves the last page's connection open", "3", {"    try:\n": "    if True:\n", "        return cursor.fetchall()\n    finally:\n": "        page = cursor.fetchall()\n        if not page:\n            return page\n    if True:\n", "connection.close()": "connection.close()\n        return page"},
+          WRONG, ("closed",), "opens 7 connections, and your code does not close 1 of them", line=15),
+    _case("closes after the loop", "4", {"    try:\n": "    if True:\n", "    finally:\n": "    if True:\n"},
+          WRONG, ("stop early",), "your code never closed the connection", line=12),
+    _case("counts one more", "4", {"total = count = 0": "total, count = 0, 1", " if count else 0": ""},
+          WRONG, ("average",), "expected 43.93, got 43.17: the sum divided by 58, not by 57", line=16),
+    _case("no fraction", "4", {"total / count": "total // count"}, WRONG, ("average",), "got 43, without its fraction", line=20),
     _case("page hides", "3", HIDES_IN_PAGE, WRONG, ("errors",),
           "with the table dropped, lazy_paginate() raised no error; it printed: 1146", line=12),
     _case("divides by zero", "4", {" if count else 0": ""} | HIDES_IN_AGES, WRONG, ("empty", "errors"),
