@@ -26,6 +26,9 @@ QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 
 # What an error says about its own cause, whatever was being checked.
 ERROR_HINTS = (
+    (r"near .(O|Brien)\b", "Let the driver insert the values; never format them into the SQL."),
+    (r"context manager protocol", "`with` calls __enter__ and __exit__. Where do you define each?"),
+    (r"^name '\w+' is not defined", "Which line should define or import this name before?"),
     (r"'NoneType' object is not callable",
      "What does your decorator return, and what does its wrapper return?"),
     (r"local variable", "On which path through this function does the variable get no value?"),
@@ -273,14 +276,16 @@ class Judge:
             said = f"the decorated function's __name__ is {name!r} instead of its own name"
             self.check("wraps", name == wanted, said, line)
 
-    def judge_closed(self, name: str, step: str, what: str, line: int | None = None) -> None:
+    def judge_closed(
+        self, name: str, step: str, what: str, line: int | None = None, hint: str = ""
+    ) -> None:
         """Check that a step closed every SQLite connection that it opened."""
         if not self.seen(step):
             return
         left = unclosed(self.fact(step, "sqlite"))
         line = line or self.source.line_of_call("connect")
         said = f"{what} opens {count(left, 'connection')} that your code never closes"
-        self.check(name, left == 0, said, line)
+        self.check(name, left == 0, said, line, hint)
 
     def judge_raised(
         self, name: str, step: str, what: str, expected: str = "", *inside: str

@@ -4,13 +4,14 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import itertools
 import re
 import sqlite3
 import threading
 import time
 from pathlib import Path
 
-from checker.child.observe import Observer, call, find, has_callable
+from checker.child.observe import Observer, call, find, has_callable, is_own
 from checker.child.wanted import NAMES
 
 ALL = "SELECT * FROM users"
@@ -22,8 +23,7 @@ PARAMETERS = r"param|arg|value|age|condition|thresh"
 
 def connection(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(module, *NAMES["10"]["DatabaseConnection"], kind=_manager(module))
-    if manager is None:
+    if (manager := _manager(module, *NAMES["10"]["DatabaseConnection"])) is None:
         return
     # Some answers take the query here, too, and return the rows.
     values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
@@ -43,18 +43,17 @@ def connection(observer: Observer, file: Path) -> None:
 
 def query(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(module, *NAMES["11"]["ExecuteQuery"], kind=_manager(module))
-    if manager is None:
+    if (manager := _manager(module, *NAMES["11"]["ExecuteQuery"])) is None:
         return
-    form, mark = _form(observer, module, manager)
+    form = _form(observer, module, manager)
 
     def enter(where: str, value):
-        return lambda: form(f"SELECT * FROM {where} {mark}", value)
+        return functools.partial(form, f"SELECT * FROM {where} ?", value)
 
     for name, where, value in (
         ("older than 25", "users WHERE age >", 25),
         ("older than 40", "users WHERE age >", 40),
-        ("quote", "users WHERE name =", "Siobhán O'Brien"),
+        ("quote", "users WHERE name =", "Siobhán O'Brien 4"),
     ):
         _block(observer, name, enter(where, value), _rows)
     half = functools.partial(_rows, fetch="fetchone")
@@ -82,27 +81,27 @@ def _block(observer: Observer, name: str, enter, read, error: Exception | None =
 
 
 def _form(observer: Observer, module, manager):
-    """How to call this answer's class, found by trying, and its placeholder for a value."""
-    own = find(module, "DatabaseConnection", kind=_manager(module))
+    """How to call this answer's class with SQL and a value, found by trying."""
+    own = _manager(module, "DatabaseConnection")
     databases = [lambda: "users.db"]
     parameters = inspect.signature(manager).parameters.values()
     if any("conn" in p.name.lower() and not has_callable(p) for p in parameters):
         # What exercise 10 asks for, or a connection, which is then ours to close.
         databases = [lambda: own("users.db"), lambda: own, observer.watch.real_connect]
-    forms = [
-        (lambda sql, value, wrap=wrap, database=database: call(
-            manager, {QUERY: sql, DATABASE: database(), PARAMETERS: wrap(value)}, _other, PARAMETERS
-        ), mark)
-        for mark in ("?", "%s")
-        for database in databases
-        for wrap in (lambda value: (value,), lambda value: value)
-    ]  # fmt: skip
-    for number, (form, mark) in enumerate(forms):
-        if mark == "%s" and observer.watch.connections:  # it uses SQLite
+
+    def form(mark: str, database, is_tuple: bool, sql: str, value):
+        values = {QUERY: sql.replace("?", mark), DATABASE: database()}
+        values[PARAMETERS] = (value,) if is_tuple else value
+        return call(manager, values, _other, PARAMETERS)
+
+    forms = itertools.product(("?", "%s"), databases, (True, False))
+    forms = [functools.partial(form, *details) for details in forms]
+    for number, form in enumerate(forms):
+        if number == len(forms) / 2 and observer.watch.events:  # it uses SQLite, which has no %s
             break
-        with observer.step(f"form {number}"), form(f"{ALL} WHERE age > {mark}", 25) as given:
+        with observer.step(f"form {number}"), form(f"{ALL} WHERE age > ?", 25) as given:
             _rows(given)
-            return form, mark
+            return form
     return forms[0]
 
 
@@ -123,9 +122,9 @@ def concurrent(observer: Observer, file: Path) -> None:
     for step, function in functions.items():
         waits = 4 if step == "both" and not in_turn else 0
         with observer.step(step) as fact, _meeting(observer.watch, fact, waits):
-            fact["value"] = _run(function, fact)
+            fact["value"] = _run(observer, function, fact)
     with observer.step("blocked") as fact:
-        fact["sleeps"] = blocked[:2]
+        fact["sleeps"] = blocked[:1]
     try:
         with contextlib.closing(observer.watch.real_connect()) as broken:
             broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
@@ -133,50 +132,43 @@ def concurrent(observer: Observer, file: Path) -> None:
         return
     for name, function in functions.items():
         with observer.step(f"{name} without table") as fact:
-            fact["value"] = _run(function, fact)
+            fact["value"] = _run(observer, function, fact)
 
 
-def _record_blocking(file: Path) -> list[float]:
+def _record_blocking(file: Path) -> list[tuple[int, float]]:
     """Record the line and the seconds of each time.sleep() in an event loop; shorten asyncio's."""
-    blocked, sleep, sleep_async = [], time.sleep, asyncio.sleep
+    blocked, sleep = [], asyncio.sleep
 
     def recording(seconds):
         with contextlib.suppress(RuntimeError):  # no loop runs in this thread
             asyncio.get_running_loop()
             caller = inspect.currentframe().f_back
             is_here = caller.f_code.co_filename == str(file)
-            blocked.extend((caller.f_lineno * is_here, seconds))
-        sleep(seconds)
+            blocked.append((caller.f_lineno * is_here, seconds))
 
     time.sleep = recording
-    asyncio.sleep = lambda delay, result=None: sleep_async(min(delay, 0.05), result)
+    asyncio.sleep = lambda delay, result=None: sleep(min(delay, 0.05), result)
     return blocked
 
 
 def _keep_connections() -> None:
-    """Keep aiosqlite's connections: some versions close them when they are collected."""
-    with contextlib.suppress(ImportError):
+    """Leave aiosqlite's connections open when they are collected: some versions close them."""
+    with contextlib.suppress(ImportError, AttributeError):
         import aiosqlite
 
-        connect, kept = aiosqlite.connect, []
-
-        @functools.wraps(connect)
-        def keeping(*args, **options):
-            kept.append(connect(*args, **options))
-            return kept[-1]
-
-        aiosqlite.connect = aiosqlite.core.connect = keeping
+        del aiosqlite.Connection.__del__
 
 
-def _run(function, fact: dict):
-    """Call a function and wait for its result; one that is not awaitable is of kind "plain"."""
+def _run(observer: Observer, function, fact: dict):
+    """Call a function in an event loop and wait for its result, unless that is of kind "plain"."""
     values = {DATABASE: "users.db", PARAMETERS: 40}
 
-    async def finished(result=None):
+    async def finished():
         async with asyncio.timeout(8):
             try:
-                result = call(function, values, _other) if result is None else result
-                return await result if inspect.isawaitable(result) else result
+                result = call(function, values, _other)
+                fact["kind"] = "async" if inspect.isawaitable(result) else "plain"
+                return result if fact["kind"] == "plain" else await result
             except AttributeError as error:
                 if error.obj != values[DATABASE]:
                     raise
@@ -185,18 +177,14 @@ def _run(function, fact: dict):
             async with aiosqlite.connect(values[DATABASE]) as connection:
                 return await call(function, values | {DATABASE: connection}, _other)
 
-    if inspect.iscoroutinefunction(function):
-        return asyncio.run(finished())
     try:
-        result = call(function, values, _other)
-    except RuntimeError as error:
-        if "event loop" not in str(error):  # gather() and others need a running one
-            raise
         return asyncio.run(finished())
-    if inspect.isawaitable(result):
-        return asyncio.run(finished(result))
+    except RuntimeError as error:
+        if "kind" in fact or "event loop" not in str(error):
+            raise
+    observer.forget_output()
     fact["kind"] = "plain"
-    return result
+    return call(function, values, _other)  # it runs a loop of its own
 
 
 @contextlib.contextmanager
@@ -230,70 +218,60 @@ def _meeting(watch, fact: dict, waits: int):
 
 def _overlap(observer: Observer, module, functions: dict) -> bool:
     """Replace both functions by slow ones; return whether the second starts after the first ends."""
-    running = most = calls = 0
-
-    async def slow(*_args, **_options):
-        nonlocal running, most, calls
-        calls, running = calls + 1, running + 1
-        most = max(most, running)
-        for _ in range(20):
-            await asyncio.sleep(0.005)
-        running -= 1
-        return [(1, "Ada", "ada@example.com", 50)]
-
     ids = {id(function) for step, function in functions.items() if step != "both"}
     replaced = {name: value for name, value in vars(module).items() if id(value) in ids}
-    vars(module).update(dict.fromkeys(replaced, slow))
     with observer.step("overlap") as fact:
+        fact |= {"calls": 0, "most": 0}
+        running = []
+
+        async def slow(*_args, **_options):
+            running.append(1)
+            fact["calls"] += 1
+            fact["most"] = max(fact["most"], len(running))
+            for _ in range(20):
+                await asyncio.sleep(0.005)
+            running.pop()
+            return [(1, "Ada", "ada@example.com", 50)]
+
+        vars(module).update(dict.fromkeys(replaced, slow))
         try:
-            _run(functions["both"], fact)
+            _run(observer, functions["both"], fact)
         finally:
             vars(module).update(replaced)
-            fact |= {"calls": calls, "most": most}
-    return calls > 1 and most < 2
+    return fact["calls"] > 1 and fact["most"] < 2
 
 
 def _other(name: str):
     return MYSQL.get(name.lower(), "checked")
 
 
-def _manager(module):
-    """Whether a value is a class of this module, or a function of it that gives a context manager."""
-    return lambda value: callable(value) and getattr(value, "__module__", "") == module.__name__
-
-
-def _kind(given) -> str:
-    if hasattr(given, "cursor") and callable(given.cursor) and hasattr(given, "commit"):
-        return "connection"
-    return "cursor" if hasattr(given, "fetchall") and hasattr(given, "execute") else "other"
+def _manager(module, *names: str):
+    """The file's own class of such a name, or function that gives a context manager."""
+    return find(module, *names, kind=lambda value: callable(value) and is_own(module, value))
 
 
 def _query(given, sql: str, fetch: str = "fetchall"):
     """Run the query on a connection, a cursor, or an object that holds one; return its rows."""
-    if _kind(given) == "connection":
-        given = given.cursor()
-    elif _kind(given) == "other":
-        for inner in _inside(given, "cursor", "conn", "connection", "db"):
-            if _kind(inner) != "other":
-                return _query(inner, sql, fetch)
-        for name in ("execute", "query", "execute_query", "fetch_all", "run"):
-            if callable(getattr(given, name, None)):
-                return _rows(getattr(given, name)(sql), fetch)
-    given.execute(sql)
-    return getattr(given, fetch)()
+    for one in (given, *_inside(given, "cursor", "conn", "connection", "db")):
+        if hasattr(one, "commit") and callable(getattr(one, "cursor", None)):
+            one = one.cursor()
+        if hasattr(one, "execute") and hasattr(one, fetch):
+            one.execute(sql)
+            return getattr(one, fetch)()
+    names = ("execute", "query", "execute_query", "fetch_all", "run")
+    own = [method for name in names if callable(method := getattr(given, name, None))]
+    return _rows((own[0] if own else given.execute)(sql), fetch)
 
 
 def _rows(given, fetch: str = "fetchall"):
     """The rows that ExecuteQuery gave, as a list, a cursor, or an object that holds one of them."""
-    if isinstance(given, list | tuple):
-        return given
-    if hasattr(given, fetch):
-        return getattr(given, fetch)()
-    if hasattr(given, "__iter__"):
-        return list(given)
-    for inner in _inside(given, "results", "result", "rows", "data", "cursor"):
-        if isinstance(inner, list | tuple) or hasattr(inner, fetch):
-            return _rows(inner, fetch)
+    for one in (given, *_inside(given, "results", "result", "rows", "data", "cursor")):
+        if isinstance(one, list | tuple):
+            return one
+        if hasattr(one, fetch):
+            return getattr(one, fetch)()
+        if one is given and hasattr(given, "__iter__"):
+            return list(given)
     return given  # no rows: the query has not been run
 
 

@@ -1,6 +1,7 @@
 """SQLite in the child: redirect every path to the scratch database, and watch every connection."""
 
 import contextlib
+import itertools
 import os
 import re
 import shutil
@@ -18,16 +19,9 @@ class Watch:
     def __init__(self, path: str, pristine: str):
         self._path, self._pristine = path, pristine
         self.events: list[tuple[str, int, str]] = []
-        self.connections = 0
-
-    def position(self) -> int:
-        return len(self.events)
 
     def note(self, event: str, number: int, text: str = "") -> None:
         self.events.append((event, number, text[:500]))
-
-    def since(self, position: int) -> list[tuple[str, int, str]]:
-        return self.events[position : position + 2000]
 
     def real_connect(self) -> sqlite3.Connection:
         """Connect to the scratch database, unwatched."""
@@ -35,8 +29,6 @@ class Watch:
 
     def reset(self) -> None:
         """Fill the tables anew: the answer may have created some of its own."""
-        if not os.path.exists(self._pristine):
-            return
         # The answer may still hold a lock on the tables.
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self.real_connect()) as target:
             target.execute("ATTACH ? AS pristine", (self._pristine,))
@@ -51,7 +43,7 @@ class Watch:
 
 def install(path: str, pristine: str) -> Watch:
     """Redirect sqlite3.connect, and so aiosqlite, to `path`, a copy of `pristine`; return its Watch."""
-    watch = Watch(path, pristine)
+    watch, numbers = Watch(path, pristine), itertools.count(1)
     if os.path.exists(pristine):
         shutil.copyfile(pristine, path)
 
@@ -73,8 +65,7 @@ def install(path: str, pristine: str) -> Watch:
         elif not MEMORY.search(text):
             text = path
         connection = REAL_CONNECT(text, *args, **options)
-        watch.connections += 1
-        number, event = watch.connections, "open unwatched"
+        number, event = next(numbers), "open unwatched"
         if isinstance(connection, WatchedConnection):
             connection.number, event = number, "open"
         in_main = threading.current_thread() is threading.main_thread()
