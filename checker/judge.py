@@ -27,8 +27,9 @@ QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 # What an error says about its own cause, whatever was being checked.
 ERROR_HINTS = (
     (r"near .(O|Brien)\b", "Let the driver insert the values; never format them into the SQL."),
+    (r"'generator' object.*context manager", "Which decorator makes a context manager of a generator?"),
     (r"context manager protocol", "`with` calls __enter__ and __exit__. Where do you define each?"),
-    (r"^name '\w+' is not defined", "Which line should define or import this name before?"),
+    (r"^name '\w+' is not defined", "Where is this name defined or imported, before this line runs?"),
     (r"'NoneType' object is not callable",
      "What does your decorator return, and what does its wrapper return?"),
     (r"local variable", "On which path through this function does the variable get no value?"),
@@ -57,14 +58,14 @@ SWALLOW_HINT = "This `except` hides the error. How does the caller learn that so
 STEPS = (
     (r"import", "importing the file"),
     (r"decorated", "decorating a function"),
-    (r"rows|ages|.* of \d+|older than.*|quote|form .*", "reading all its rows"),
+    (r"rows|ages|.* of \d+|parameters|quote|form .*", "reading all its rows"),
     (r"first|second|stopped", "reading two items of a large table"),
     (r"processing", "calling batch_processing()"),
     (r"single page", "calling paginate_users()"),
     (r"average.*|kept ages", "computing the average"),
     (r"first run|second run", "running the functions of seed.py"),
-    (r"users", "calling async_fetch_users()"),
-    (r"older", "calling async_fetch_older_users()"),
+    (r"all users", "calling async_fetch_users()"),
+    (r"older users", "calling async_fetch_older_users()"),
     (r"both|overlap", "calling fetch_concurrently()"),
     (r"demo.*", "calling the example function"),
     (r"gone .*|fault.*|.*without table|bad query", "querying a table that does not exist"),

@@ -9,14 +9,14 @@ from pathlib import Path
 
 NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
 AGES = (25, 26, 40, 41, 18, 67, 33, 52, 107, 29, 24, 45, 71)
-SMALL = 57
 STRANGER = ("99999999-0000-4000-8000-000000000001", "Somebody Else", "else@checker.example", 44)
 
 
 def small_users() -> list[tuple[str, str, str, int]]:
-    """57 users in user_id order: no usual batch size divides 57, but 19 does.
+    """57 users in user_id order, whose ids in the table users are 1 to 57.
 
-    Names have accents and quotes, some emails a capital letter, and some ages three digits.
+    No usual batch size divides 57, but 19 does. Names have accents and quotes, some emails a capital
+    letter, and some ages three digits.
     """
     return [
         (
@@ -25,20 +25,15 @@ def small_users() -> list[tuple[str, str, str, int]]:
             f"{'user' if number % 4 else 'User'}{number}@checker.example",
             AGES[number % len(AGES)],
         )
-        for number in range(1, SMALL + 1)
+        for number in range(1, 58)
     ]
-
-
-def plain_users() -> list[tuple[str, str, int]]:
-    """The same users for the table users, whose ids are 1 to 57."""
-    return [row[1:] for row in small_users()]
 
 
 def make_users_db(path: Path) -> None:
     """Create the SQLite file of the decorator and context manager exercises."""
     with contextlib.closing(sqlite3.connect(path)) as connection, connection:
         for table, key, rows in (
-            ("users", "id INTEGER", [(None, *row) for row in plain_users()]),
+            ("users", "id INTEGER", [(None, *row[1:]) for row in small_users()]),
             ("user_data", "user_id TEXT", small_users()),
         ):
             columns = f"({key} PRIMARY KEY, name TEXT, email TEXT, age INTEGER)"
@@ -46,13 +41,11 @@ def make_users_db(path: Path) -> None:
             connection.executemany(f"INSERT INTO {table} VALUES (?, ?, ?, ?)", rows)
 
 
-def read_sqlite(path: Path | None) -> list[list]:
-    """The users committed in the table users of the file; [] if it is missing or has other columns.
+def read_sqlite(path: Path) -> list[list]:
+    """The users committed in the table users of the file; [] if it has none or other columns.
 
     The answer wrote this file: a view could run forever, a generated column could have any size.
     """
-    if path is None:
-        return []
     deadline = time.monotonic() + 2
     try:
         with contextlib.closing(sqlite3.connect(path)) as connection:

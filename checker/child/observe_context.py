@@ -9,6 +9,7 @@ import re
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
 
 from checker.child.observe import Observer, call, find, has_callable, is_own
@@ -17,8 +18,8 @@ from checker.child.wanted import NAMES
 ALL = "SELECT * FROM users"
 DATABASE = r"^db|database|file|path|conn|(?<!user)(?<!user_)name"
 QUERY = r"quer|sql|statement"
-MYSQL = {"host": "localhost", "user": "root", "port": 3306}
 PARAMETERS = r"param|arg|value|age|condition|thresh"
+OTHER = defaultdict(lambda: "checked", host="localhost", user="root", port=3306).__getitem__
 
 
 def connection(observer: Observer, file: Path) -> None:
@@ -27,7 +28,7 @@ def connection(observer: Observer, file: Path) -> None:
         return
     # Some answers take the query here, too, and return the rows.
     values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
-    enter = functools.partial(call, manager, values, _other, PARAMETERS)
+    enter = functools.partial(call, manager, values, OTHER, PARAMETERS)
     kept = {}
 
     def read(given, fetch="fetchall"):
@@ -46,19 +47,16 @@ def query(observer: Observer, file: Path) -> None:
     if (manager := _manager(module, *NAMES["11"]["ExecuteQuery"])) is None:
         return
     form = _form(observer, module, manager)
-
-    def enter(where: str, value):
-        return functools.partial(form, f"SELECT * FROM {where} ?", value)
-
     for name, where, value in (
-        ("older than 25", "users WHERE age >", 25),
-        ("older than 40", "users WHERE age >", 40),
+        ("rows", "users WHERE age >", 25),
+        ("parameters", "users WHERE age >", 40),
         ("quote", "users WHERE name =", "Siobhán O'Brien 4"),
+        ("bad query", "nowhere WHERE age >", 25),
     ):
-        _block(observer, name, enter(where, value), _rows)
-    half = functools.partial(_rows, fetch="fetchone")
-    _fail(observer, enter("users WHERE age >", 25), half)
-    _block(observer, "bad query", enter("nowhere WHERE age >", 25), _rows)
+        enter = functools.partial(form, f"SELECT * FROM {where} ?", value)
+        _block(observer, name, enter, _rows)
+    enter = functools.partial(form, f"{ALL} WHERE age > ?", 25)
+    _fail(observer, enter, functools.partial(_rows, fetch="fetchone"))
 
 
 def _fail(observer: Observer, enter, read) -> None:
@@ -92,7 +90,7 @@ def _form(observer: Observer, module, manager):
     def form(mark: str, database, is_tuple: bool, sql: str, value):
         values = {QUERY: sql.replace("?", mark), DATABASE: database()}
         values[PARAMETERS] = (value,) if is_tuple else value
-        return call(manager, values, _other, PARAMETERS)
+        return call(manager, values, OTHER, PARAMETERS)
 
     forms = itertools.product(("?", "%s"), databases, (True, False))
     forms = [functools.partial(form, *details) for details in forms]
@@ -107,11 +105,14 @@ def _form(observer: Observer, module, manager):
 
 def concurrent(observer: Observer, file: Path) -> None:
     blocked = _record_blocking(file)
-    _keep_connections()
+    with contextlib.suppress(ImportError, AttributeError):
+        import aiosqlite
+
+        del aiosqlite.Connection.__del__  # in some versions it closes a connection
     module = observer.load(file)
     blocked.clear()
     functions = {}
-    for step, names in zip(("users", "older", "both"), NAMES["12"].values(), strict=True):
+    for step, names in zip(("all users", "older users", "both"), NAMES["12"].values(), strict=True):
         kind = callable if step == "both" else inspect.iscoroutinefunction
         # A function of the very name may return a coroutine without being a coroutine function.
         if function := find(module, names[0]) or find(module, *names, kind=kind):
@@ -121,18 +122,18 @@ def concurrent(observer: Observer, file: Path) -> None:
     in_turn = "both" in functions and _overlap(observer, module, functions)
     for step, function in functions.items():
         waits = 4 if step == "both" and not in_turn else 0
-        with observer.step(step) as fact, _meeting(observer.watch, fact, waits):
+        with observer.step(step) as fact:
+            _let_meet(observer.watch, fact, waits)
+            fact["blocked"] = blocked
             fact["value"] = _run(observer, function, fact)
-    with observer.step("blocked") as fact:
-        fact["sleeps"] = blocked[:1]
-    try:
-        with contextlib.closing(observer.watch.real_connect()) as broken:
-            broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
-    except sqlite3.OperationalError:  # a connection that is still open holds a lock
-        return
-    for name, function in functions.items():
-        with observer.step(f"{name} without table") as fact:
-            fact["value"] = _run(observer, function, fact)
+    with (
+        contextlib.suppress(sqlite3.OperationalError),  # a connection may still hold a lock
+        contextlib.closing(observer.watch.real_connect()) as broken,
+    ):
+        broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
+        for name, function in functions.items():
+            with observer.step(f"{name} without table") as fact:
+                fact["value"] = _run(observer, function, fact)
 
 
 def _record_blocking(file: Path) -> list[tuple[int, float]]:
@@ -143,20 +144,11 @@ def _record_blocking(file: Path) -> list[tuple[int, float]]:
         with contextlib.suppress(RuntimeError):  # no loop runs in this thread
             asyncio.get_running_loop()
             caller = inspect.currentframe().f_back
-            is_here = caller.f_code.co_filename == str(file)
-            blocked.append((caller.f_lineno * is_here, seconds))
+            blocked.append((caller.f_lineno * (caller.f_code.co_filename == str(file)), seconds))
 
     time.sleep = recording
     asyncio.sleep = lambda delay, result=None: sleep(min(delay, 0.05), result)
     return blocked
-
-
-def _keep_connections() -> None:
-    """Leave aiosqlite's connections open when they are collected: some versions close them."""
-    with contextlib.suppress(ImportError, AttributeError):
-        import aiosqlite
-
-        del aiosqlite.Connection.__del__
 
 
 def _run(observer: Observer, function, fact: dict):
@@ -166,7 +158,7 @@ def _run(observer: Observer, function, fact: dict):
     async def finished():
         async with asyncio.timeout(8):
             try:
-                result = call(function, values, _other)
+                result = call(function, values, OTHER)
                 fact["kind"] = "async" if inspect.isawaitable(result) else "plain"
                 return result if fact["kind"] == "plain" else await result
             except AttributeError as error:
@@ -175,7 +167,7 @@ def _run(observer: Observer, function, fact: dict):
             import aiosqlite  # the function takes a connection where others take a path
 
             async with aiosqlite.connect(values[DATABASE]) as connection:
-                return await call(function, values | {DATABASE: connection}, _other)
+                return await call(function, values | {DATABASE: connection}, OTHER)
 
     try:
         return asyncio.run(finished())
@@ -183,37 +175,35 @@ def _run(observer: Observer, function, fact: dict):
         if "kind" in fact or "event loop" not in str(error):
             raise
     observer.forget_output()
+    result = call(function, values, OTHER)  # it runs a loop of its own
     fact["kind"] = "plain"
-    return call(function, values, _other)  # it runs a loop of its own
+    return result
 
 
-@contextlib.contextmanager
-def _meeting(watch, fact: dict, waits: int):
+def _let_meet(watch, fact: dict, waits: int) -> None:
     """Make a SELECT in a thread wait a second for another connection, at most `waits` times.
 
-    Adds to the fact how many connections read, and how many of them at the same time.
+    Keeps in the fact how many connections read, and how many of them at the same time.
     """
-    note, reading, waiting, met = watch.note, set(), set(), threading.Event()
+    note, permits, met = watch.note, threading.Semaphore(waits), threading.Event()
+    reading, waiting = set(), set()
+    fact |= {"calls": 0, "most": 1}
 
     def noting(event: str, number: int, text: str = "") -> None:
-        nonlocal waits
         note(event, number, text)
         if event != "close" and waiting - {number}:
+            fact["most"] = 2
             met.set()
         if event == "sql" and re.match(r"\s*(select|with)\b", text, re.IGNORECASE):
             reading.add(number)
-            if waits > 0 and threading.current_thread() is not threading.main_thread():
-                waits -= 1
+            fact["calls"] = len(reading)
+            in_thread = threading.current_thread() is not threading.main_thread()
+            if in_thread and permits.acquire(blocking=False):
                 waiting.add(number)
                 met.wait(1)
                 waiting.discard(number)
 
     watch.note = noting
-    try:
-        yield
-    finally:
-        watch.note = note
-        fact |= {"calls": len(reading), "most": 1 + met.is_set()}
 
 
 def _overlap(observer: Observer, module, functions: dict) -> bool:
@@ -234,15 +224,9 @@ def _overlap(observer: Observer, module, functions: dict) -> bool:
             return [(1, "Ada", "ada@example.com", 50)]
 
         vars(module).update(dict.fromkeys(replaced, slow))
-        try:
-            _run(observer, functions["both"], fact)
-        finally:
-            vars(module).update(replaced)
+        _run(observer, functions["both"], fact)
+    vars(module).update(replaced)
     return fact["calls"] > 1 and fact["most"] < 2
-
-
-def _other(name: str):
-    return MYSQL.get(name.lower(), "checked")
 
 
 def _manager(module, *names: str):
@@ -258,9 +242,7 @@ def _query(given, sql: str, fetch: str = "fetchall"):
         if hasattr(one, "execute") and hasattr(one, fetch):
             one.execute(sql)
             return getattr(one, fetch)()
-    names = ("execute", "query", "execute_query", "fetch_all", "run")
-    own = [method for name in names if callable(method := getattr(given, name, None))]
-    return _rows((own[0] if own else given.execute)(sql), fetch)
+    return _rows(given.execute(sql), fetch)
 
 
 def _rows(given, fetch: str = "fetchall"):

@@ -4,7 +4,6 @@ import contextlib
 import itertools
 import os
 import re
-import shutil
 import sqlite3
 import sqlite3.dbapi2
 import threading
@@ -42,10 +41,9 @@ class Watch:
 
 
 def install(path: str, pristine: str) -> Watch:
-    """Redirect sqlite3.connect, and so aiosqlite, to `path`, a copy of `pristine`; return its Watch."""
+    """Redirect sqlite3.connect, and so aiosqlite, to the file `path`, a copy of `pristine`."""
     watch, numbers = Watch(path, pristine), itertools.count(1)
-    if os.path.exists(pristine):
-        shutil.copyfile(pristine, path)
+    watch.reset()
 
     class WatchedConnection(sqlite3.Connection):
         number = 0
@@ -60,11 +58,7 @@ def install(path: str, pristine: str) -> Watch:
         if len(args) < 5:
             options.setdefault("factory", WatchedConnection)
         text = os.fsdecode(database)
-        if options.get("uri") and text.startswith("file:") and not MEMORY.search(text):
-            text = f"file:{path}?{text.partition('?')[2]}"
-        elif not MEMORY.search(text):
-            text = path
-        connection = REAL_CONNECT(text, *args, **options)
+        connection = REAL_CONNECT(text if MEMORY.search(text) else path, *args, **options)
         number, event = next(numbers), "open unwatched"
         if isinstance(connection, WatchedConnection):
             connection.number, event = number, "open"
