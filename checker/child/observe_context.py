@@ -125,7 +125,7 @@ def concurrent(observer: Observer, file: Path) -> None:
         with observer.step(step) as fact:
             _let_meet(observer.watch, fact, waits)
             fact["blocked"] = blocked
-            fact["value"] = _run(observer, function, fact)
+            fact["value"] = _run(function, fact)
     with (
         contextlib.suppress(sqlite3.OperationalError),  # a connection may still hold a lock
         contextlib.closing(observer.watch.real_connect()) as broken,
@@ -133,7 +133,7 @@ def concurrent(observer: Observer, file: Path) -> None:
         broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
         for name, function in functions.items():
             with observer.step(f"{name} without table") as fact:
-                fact["value"] = _run(observer, function, fact)
+                fact["value"] = _run(function, fact)
 
 
 def _record_blocking(file: Path) -> list[tuple[int, float]]:
@@ -151,16 +151,15 @@ def _record_blocking(file: Path) -> list[tuple[int, float]]:
     return blocked
 
 
-def _run(observer: Observer, function, fact: dict):
-    """Call a function in an event loop and wait for its result, unless that is of kind "plain"."""
+def _run(function, fact: dict):
+    """Call a function and wait for its result; one that is not awaitable is of kind "plain"."""
     values = {DATABASE: "users.db", PARAMETERS: 40}
 
-    async def finished():
+    async def finished(result=None):
         async with asyncio.timeout(8):
             try:
-                result = call(function, values, OTHER)
-                fact["kind"] = "async" if inspect.isawaitable(result) else "plain"
-                return result if fact["kind"] == "plain" else await result
+                result = call(function, values, OTHER) if result is None else result
+                return await result if inspect.isawaitable(result) else result
             except AttributeError as error:
                 if error.obj != values[DATABASE]:
                     raise
@@ -169,13 +168,16 @@ def _run(observer: Observer, function, fact: dict):
             async with aiosqlite.connect(values[DATABASE]) as connection:
                 return await call(function, values | {DATABASE: connection}, OTHER)
 
-    try:
+    if inspect.iscoroutinefunction(function):
         return asyncio.run(finished())
+    try:
+        result = call(function, values, OTHER)
     except RuntimeError as error:
-        if "kind" in fact or "event loop" not in str(error):
+        if "event loop" not in str(error):  # gather() and others need a running one
             raise
-    observer.forget_output()
-    result = call(function, values, OTHER)  # it runs a loop of its own
+        return asyncio.run(finished())
+    if inspect.isawaitable(result):
+        return asyncio.run(finished(result))
     fact["kind"] = "plain"
     return result
 
@@ -224,7 +226,7 @@ def _overlap(observer: Observer, module, functions: dict) -> bool:
             return [(1, "Ada", "ada@example.com", 50)]
 
         vars(module).update(dict.fromkeys(replaced, slow))
-        _run(observer, functions["both"], fact)
+        _run(functions["both"], fact)
     vars(module).update(replaced)
     return fact["calls"] > 1 and fact["most"] < 2
 
