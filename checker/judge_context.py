@@ -108,23 +108,18 @@ def judge_concurrent(judge: Judge) -> bool:
             judge.judge_closed("closed", step, f"{name}()", line)
             in_loop = any(where == "main" for _, _, where in opened)
             judge.check("async", not in_loop, "sqlite3 runs in the event loop's thread", line)
-            _raised(judge, step, name, inside)
+            missing, what = f"{step} without table", f"{name}() on a missing table"
+            if re.search(r"\$object.*Error", str(judge.fact(missing))):  # a result of gather()
+                said = f"{what} returned the error in place of the rows"
+                hint = "With return_exceptions=True, gather() returns errors. Who looks for them?"
+                line = source.line_of_call("gather", inside=inside)
+                judge.check("errors", False, said, line, hint)
+            else:
+                judge.judge_raised("errors", missing, what, NO_TABLE, *inside, HELPERS)
         for line, seconds in judge.fact(step, "blocked") or []:
             said = f"time.sleep({seconds}) blocks the event loop"
             judge.check("async", False, said, line, "Which sleep() can be awaited?")
     return bool(judge.fact("functions", "found"))
-
-
-def _raised(judge: Judge, step: str, name: str, inside: tuple[str, ...]) -> None:
-    """Check that a missing table is an error for the caller, and no result of gather()."""
-    missing, what = f"{step} without table", f"{name}() on a missing table"
-    if re.search(r"\$object.*Error", str(judge.fact(missing))):
-        said = f"{what} returned the error in place of the rows"
-        hint = "With return_exceptions=True, gather() returns errors. Who looks for them?"
-        line = judge.source.line_of_call("gather", inside=inside)
-        judge.check("errors", False, said, line, hint)
-    else:
-        judge.judge_raised("errors", missing, what, NO_TABLE, *inside, HELPERS)
 
 
 def _both(judge: Judge, expected: dict[str, list]) -> None:

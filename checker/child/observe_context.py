@@ -121,10 +121,10 @@ def concurrent(observer: Observer, file: Path) -> None:
         fact["found"] = list(functions)
     in_turn = "both" in functions and _overlap(observer, module, functions)
     for step, function in functions.items():
-        waits = 4 if step == "both" and not in_turn else 0
         with observer.step(step) as fact:
-            _let_meet(observer.watch, fact, waits)
             fact["blocked"] = blocked
+            if step == "both":
+                _let_meet(observer.watch, fact, 0 if in_turn else 4)
             fact["value"] = _run(function, fact)
     with (
         contextlib.suppress(sqlite3.OperationalError),  # a connection may still hold a lock
@@ -199,8 +199,7 @@ def _let_meet(watch, fact: dict, waits: int) -> None:
         if event == "sql" and re.match(r"\s*(select|with)\b", text, re.IGNORECASE):
             reading.add(number)
             fact["calls"] = len(reading)
-            in_thread = threading.current_thread() is not threading.main_thread()
-            if in_thread and permits.acquire(blocking=False):
+            if threading.current_thread() is not threading.main_thread() and permits.acquire(False):
                 waiting.add(number)
                 met.wait(1)
                 waiting.discard(number)
