@@ -34,8 +34,10 @@ def judge_manager(judge: Judge) -> bool:
         return judge.seen("rows")
     _closed(judge, "closed", "rows", "the block", "__exit__", names)
     for failing, how in (("failing", ""), ("failing query", " with sqlite3.OperationalError")):
-        _closed(judge, "closed on error", failing, f"a block that fails{how}", "__exit__", names)
-        judge.judge_raised("raises", failing, f"the block{how}", "", "__exit__")
+        if judge.number(failing, "entered"):
+            what = f"a block that fails{how}"
+            _closed(judge, "closed on error", failing, what, "__exit__", names)
+            judge.judge_raised("raises", failing, f"the block{how}", "", "__exit__")
     what, inside = "a query on a missing table", ("__enter__", "__init__", HELPERS)
     judge.judge_raised("bad query", "bad query", what, NO_TABLE, *inside)
     _closed(judge, "closed on bad query", "bad query", what, "__enter__", names)
