@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from checker.isolation import isolation
-from checker.users import STRANGER, plain_users, small_users
+from checker.users import STRANGER, small_users
 from servers import Server, find_program, private_server, why_no_program
 
 DATABASE = "ALX_prodev"
@@ -92,7 +92,7 @@ class Database:
                 f"CREATE TABLE {DATABASE}.users (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255),"
                 " email VARCHAR(255), age INT) CHARACTER SET utf8mb4"
             )
-            self._add("users (name, email, age)", plain_users())
+            self._add("users (name, email, age)", [row[1:] for row in small_users()])
         self.run("SET GLOBAL general_log = ON")
 
     def _add(self, table: str, rows: list[tuple]) -> None:

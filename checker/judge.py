@@ -26,6 +26,10 @@ QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 
 # What an error says about its own cause, whatever was being checked.
 ERROR_HINTS = (
+    (r"near .(O|Brien)\b", "Let the driver insert the values; never format them into the SQL."),
+    (r"'generator' object.*context manager", "Which decorator makes a context manager of a generator?"),
+    (r"context manager protocol", "`with` calls __enter__ and __exit__. Where do you define each?"),
+    (r"^name '\w+' is not defined", "Where is this name defined or imported, before this line runs?"),
     (r"'NoneType' object is not callable",
      "What does your decorator return, and what does its wrapper return?"),
     (r"local variable", "On which path through this function does the variable get no value?"),
@@ -54,14 +58,14 @@ SWALLOW_HINT = "This `except` hides the error. How does the caller learn that so
 STEPS = (
     (r"import", "importing the file"),
     (r"decorated", "decorating a function"),
-    (r"rows|ages|.* of \d+|older than.*|quote|form .*", "reading all its rows"),
+    (r"rows|ages|.* of \d+|parameters|quote|form .*", "reading all its rows"),
     (r"first|second|stopped", "reading two items of a large table"),
     (r"processing", "calling batch_processing()"),
     (r"single page", "calling paginate_users()"),
     (r"average.*|kept ages", "computing the average"),
     (r"first run|second run", "running the functions of seed.py"),
-    (r"users", "calling async_fetch_users()"),
-    (r"older", "calling async_fetch_older_users()"),
+    (r"all users", "calling async_fetch_users()"),
+    (r"older users", "calling async_fetch_older_users()"),
     (r"both|overlap", "calling fetch_concurrently()"),
     (r"demo.*", "calling the example function"),
     (r"gone .*|fault.*|.*without table|bad query", "querying a table that does not exist"),
@@ -273,14 +277,16 @@ class Judge:
             said = f"the decorated function's __name__ is {name!r} instead of its own name"
             self.check("wraps", name == wanted, said, line)
 
-    def judge_closed(self, name: str, step: str, what: str, line: int | None = None) -> None:
+    def judge_closed(
+        self, name: str, step: str, what: str, line: int | None = None, hint: str = ""
+    ) -> None:
         """Check that a step closed every SQLite connection that it opened."""
         if not self.seen(step):
             return
         left = unclosed(self.fact(step, "sqlite"))
         line = line or self.source.line_of_call("connect")
         said = f"{what} opens {count(left, 'connection')} that your code never closes"
-        self.check(name, left == 0, said, line)
+        self.check(name, left == 0, said, line, hint)
 
     def judge_raised(
         self, name: str, step: str, what: str, expected: str = "", *inside: str

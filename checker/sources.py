@@ -92,17 +92,24 @@ class Source:
                 return node.lineno
         return None
 
+    def line_of_return(self, *inside: str) -> int | None:
+        """The line of the last `return`; `inside` is as for line_of_call()."""
+        found = [node.lineno for node in self._nodes(*inside) if isinstance(node, ast.Return)]
+        return max(found, default=None)
+
     def line_of_swallow(self, *inside: str) -> int | None:
         """The line that hides an error: an `except` that never raises, `return` in a `finally`,
-        `suppress()`, or `return True` in __exit__.
+        `suppress()`, or a value that __exit__ returns.
 
         `inside` is as for line_of_call().
         """
+        is_exit, harmless = inside == ("__exit__",), ("return", "return None", "return False")
+        is_exit = is_exit and bool(self._definitions(*inside))
         for node in self._nodes(*inside):
             is_except = isinstance(node, ast.ExceptHandler)
             if is_except and not re.search(r"\braise\b|except KeyError", ast.unparse(node)):
                 return node.lineno
-            if "__exit__" in inside and ast.unparse(node) == "return True":
+            if is_exit and isinstance(node, ast.Return) and ast.unparse(node) not in harmless:
                 return node.lineno
             if any(isinstance(end, ast.Return) for end in getattr(node, "finalbody", ())):
                 return node.finalbody[-1].lineno

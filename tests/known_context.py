@@ -13,6 +13,7 @@ class Case(NamedTuple):
     checks: tuple[str, ...] = ()  # the checks that fail
     said: str = ""  # what the first of them says
     line: int = 0  # and where
+    hint: str = ""  # and a part of its hint
 
 
 CONNECTION = """import sqlite3
@@ -113,7 +114,7 @@ def DatabaseConnection(path="users.db"):
          WRONG, ("rows",), "sets x to None", 7),
     Case("close is left out on error", "10",
          changed(CONNECTION, "self.conn.close()", "if error is None:\n            self.conn.close()"),
-         WRONG, ("closed on error",), "a block that fails opens 1 connection that your code never closes", 11),
+         WRONG, ("closed on error",), "a block that fails opens 1 connection that your code never closes", 13),
     Case("exit returns True", "10",
          changed(CONNECTION, "self.conn.close()", "self.conn.close()\n        return True"),
          WRONG, ("raises",), "the caller got no error", 13),
@@ -210,20 +211,57 @@ def fetch_""").replace("return await asyncio", "return asyncio").replace("import
     Case("a connection that only its cursor closes", "12",
          changed(CONCURRENT, '    async with aiosqlite.connect("users.db") as db:\n        async with db.execute("SELECT * FROM users W',
                  '    db = await aiosqlite.connect("users.db")\n    if db:\n        async with db.execute("SELECT * FROM users W'),
-         WRONG, ("closed",), "your code never closes", 5),
+         WRONG, ("closed",), "async_fetch_older_users() opens 1 connection that your code never closes", 10),
     Case("await outside of an async function", "12", changed(CONCURRENT, "async def fetch_conc", "def fetch_conc"),
          SYNTAX, (), "'await' outside async function", 15),
     Case("a package for databases", "12", "from databases import Database\n" + CONCURRENT, NEEDS, (), "package databases is not installed", 1),
-    Case("the wrong users twice", "12", changed(CONCURRENT, "age > 40", "age >= 40"), WRONG, ("older users",), "got [2, 'Linus 2'", 9),
+    Case("the wrong users twice", "12", changed(CONCURRENT, "age > 40", "age >= 40"), WRONG, ("older users",), "got [2, 'Linus 2'", 11),
     Case("exit hides database errors only", "10",
          changed(CONNECTION, "self.conn.close()", "self.conn.close()\n        return kind is not None and issubclass(kind, sqlite3.Error)"),
-         WRONG, ("raises",), "the block with sqlite3.OperationalError failed, but the caller got no error", 11),
+         WRONG, ("raises",), "the block with sqlite3.OperationalError failed, but the caller got no error", 13),
     Case("exit hides database errors only", "11",
          changed(QUERY, "self.conn.close()", "self.conn.close()\n        return kind is not None and issubclass(kind, sqlite3.Error)"),
-         WRONG, ("raises",), "the block with sqlite3.OperationalError failed, but the caller got no error", 13),
+         WRONG, ("raises",), "the block with sqlite3.OperationalError failed, but the caller got no error", 15),
     Case("closed when it is collected", "10",
          changed(CONNECTION, "self.conn.close()", "pass\n\n    def __del__(self):\n        self.conn.close()"),
          WRONG, ("closed", "closed on error"), "the block opens 1 connection that your code never closes", 11),
+    Case("a generator function that closes only at the end", "10", """import contextlib
+import sqlite3
+
+@contextlib.contextmanager
+def DatabaseConnection(path="users.db"):
+    connection = sqlite3.connect(path)
+    yield connection
+    connection.close()
+""", WRONG, ("closed on error",), "a block that fails opens 1 connection", 8, "at the `yield`"),
+    Case("a generator function without its decorator", "10",
+         "import sqlite3\n\ndef DatabaseConnection(path):\n    yield sqlite3.connect(path)\n",
+         CRASH, ("rows",), "'generator' object does not support", 3, "Which decorator"),
+    Case("no __exit__", "10", changed(CONNECTION, "__exit__", "__end__"),
+         CRASH, ("rows",), "missed __exit__ method", 3, "Where do you define each?"),
+    Case("a name that is not defined", "11", changed(QUERY, "ExecuteQuery", "ExecuteQuery(DatabaseConnection)"),
+         CRASH, (), "name 'DatabaseConnection' is not defined", 3, "defined or imported"),
+    Case("values formatted into the SQL", "11",
+         changed(QUERY, "execute(self.query, self.params)", "execute(self.query.replace('?', repr(self.params[0]).replace('\"', \"'\")))"),
+         CRASH, ("quote",), 'near "Brien": syntax error', 10, "Let the driver insert the values"),
+    Case("one row", "11", changed(QUERY, "fetchall", "fetchmany"),
+         WRONG, ("rows",), "43 of 44 users are missing", 11, "How many rows does this call return?"),
+    Case("the same value for every query", "11", changed(QUERY, "self.query, self.params)", "self.query, (25,))"),
+         WRONG, ("parameters",), "got [1, 'Grace 1'", 10, "the caller's value"),
+    Case("a method of its own hides a query's error", "11",
+         changed(QUERY, "        self.cursor.execute(self.query, self.params)\n        return self.cursor.fetchall()",
+                 "        return self.run()\n\n    def run(self):\n        try:\n            return self.cursor.execute(self.query, self.params).fetchall()\n"
+                 "        except sqlite3.Error:\n            return []"),
+         WRONG, ("bad query",), "the caller got no error", 15, "This `except` hides the error"),
+    Case("a function behind both hides its error", "12",
+         "import aiosqlite\nimport asyncio\n\nasync def read(sql):\n    try:\n        async with aiosqlite.connect('users.db') as db:\n"
+         "            return await db.execute_fetchall(sql)\n    except aiosqlite.Error:\n        return []\n\n"
+         "async def async_fetch_users():\n    return await read('SELECT * FROM users')\n\n"
+         "async def async_fetch_older_users():\n    return await read('SELECT * FROM users WHERE age > 40')\n\n"
+         "async def fetch_concurrently():\n    return await asyncio.gather(async_fetch_users(), async_fetch_older_users())\n",
+         WRONG, ("errors",), "async_fetch_users() on a missing table failed", 8, "This `except` hides the error"),
+    Case("all users twice", "12", changed(CONCURRENT, "gather(async_fetch_users(), async_fetch_older_users())", "gather(async_fetch_users(), async_fetch_users())"),
+         WRONG, ("both",), "second result (older users): expected rows like [3,", 15, "Each function alone gives the right rows"),
     Case("an exit before the function is defined", "5",
          "import functools, sys\n\ndef log_queries(function):\n    @functools.wraps(function)\n    def wrapper(*args, **kwargs):\n"
          "        print(kwargs.get('query') or args[0])\n        return function(*args, **kwargs)\n    return wrapper\n\nsys.exit(2)\n\n@log_queries\ndef fetch_all_users(query):\n    return []\n",

@@ -33,6 +33,7 @@ def test_answer_gets_its_verdict_and_the_true_reason(case, verdicts):
     assert verdict.verdict == case.verdict, (verdict.said, told)
     assert {name for name, *_ in told} == set(case.checks), told
     assert case.said in verdict.said
+    assert case.hint in verdict.hint
     if case.line:
         assert verdict.place == f"{folder_of(BY_NUMBER[case.exercise])}:{case.line}"
     assert all(result.hint for result in failed)

@@ -61,14 +61,14 @@ class Observer:
         """Yield a dict and send it as the fact `name`; add "error" to it if the body raises one."""
         self._channel.send(step=name)
         self.forget_output()
-        start, fact = self.watch.position(), {}
+        start, fact = len(self.watch.events), {}
         try:
             yield fact
         except BaseException as error:  # SystemExit and KeyboardInterrupt as well
             vars(builtins).update(BUILTINS)
             fact["error"] = self.describe(error)
         vars(builtins).update(BUILTINS)  # the answer may have replaced some
-        fact["sqlite"] = self.watch.since(start)
+        fact["sqlite"] = self.watch.events[start : start + 2000]
         fact["printed"] = self.output.text()[-MAX_OUTPUT:]
         fact.setdefault("shown", self.shown()[-MAX_TEXT:])
         try:

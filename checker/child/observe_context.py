@@ -4,30 +4,31 @@ import asyncio
 import contextlib
 import functools
 import inspect
+import itertools
 import re
 import sqlite3
 import threading
 import time
+from collections import defaultdict
 from pathlib import Path
 
-from checker.child.observe import Observer, call, find, has_callable
+from checker.child.observe import Observer, call, find, has_callable, is_own
 from checker.child.wanted import NAMES
 
 ALL = "SELECT * FROM users"
 DATABASE = r"^db|database|file|path|conn|(?<!user)(?<!user_)name"
 QUERY = r"quer|sql|statement"
-MYSQL = {"host": "localhost", "user": "root", "port": 3306}
 PARAMETERS = r"param|arg|value|age|condition|thresh"
+OTHER = defaultdict(lambda: "checked", host="localhost", user="root", port=3306).__getitem__
 
 
 def connection(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(module, *NAMES["10"]["DatabaseConnection"], kind=_manager(module))
-    if manager is None:
+    if (manager := _manager(module, *NAMES["10"]["DatabaseConnection"])) is None:
         return
     # Some answers take the query here, too, and return the rows.
     values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
-    enter = functools.partial(call, manager, values, _other, PARAMETERS)
+    enter = functools.partial(call, manager, values, OTHER, PARAMETERS)
     kept = {}
 
     def read(given, fetch="fetchall"):
@@ -43,23 +44,19 @@ def connection(observer: Observer, file: Path) -> None:
 
 def query(observer: Observer, file: Path) -> None:
     module = observer.load(file)
-    manager = find(module, *NAMES["11"]["ExecuteQuery"], kind=_manager(module))
-    if manager is None:
+    if (manager := _manager(module, *NAMES["11"]["ExecuteQuery"])) is None:
         return
-    form, mark = _form(observer, module, manager)
-
-    def enter(where: str, value):
-        return lambda: form(f"SELECT * FROM {where} {mark}", value)
-
+    form = _form(observer, module, manager)
     for name, where, value in (
-        ("older than 25", "users WHERE age >", 25),
-        ("older than 40", "users WHERE age >", 40),
-        ("quote", "users WHERE name =", "Siobhán O'Brien"),
+        ("rows", "users WHERE age >", 25),
+        ("parameters", "users WHERE age >", 40),
+        ("quote", "users WHERE name =", "Siobhán O'Brien 4"),
+        ("bad query", "nowhere WHERE age >", 25),
     ):
-        _block(observer, name, enter(where, value), _rows)
-    half = functools.partial(_rows, fetch="fetchone")
-    _fail(observer, enter("users WHERE age >", 25), half)
-    _block(observer, "bad query", enter("nowhere WHERE age >", 25), _rows)
+        enter = functools.partial(form, f"SELECT * FROM {where} ?", value)
+        _block(observer, name, enter, _rows)
+    enter = functools.partial(form, f"{ALL} WHERE age > ?", 25)
+    _fail(observer, enter, functools.partial(_rows, fetch="fetchone"))
 
 
 def _fail(observer: Observer, enter, read) -> None:
@@ -82,37 +79,40 @@ def _block(observer: Observer, name: str, enter, read, error: Exception | None =
 
 
 def _form(observer: Observer, module, manager):
-    """How to call this answer's class, found by trying, and its placeholder for a value."""
-    own = find(module, "DatabaseConnection", kind=_manager(module))
+    """How to call this answer's class with SQL and a value, found by trying."""
+    own = _manager(module, "DatabaseConnection")
     databases = [lambda: "users.db"]
     parameters = inspect.signature(manager).parameters.values()
     if any("conn" in p.name.lower() and not has_callable(p) for p in parameters):
         # What exercise 10 asks for, or a connection, which is then ours to close.
         databases = [lambda: own("users.db"), lambda: own, observer.watch.real_connect]
-    forms = [
-        (lambda sql, value, wrap=wrap, database=database: call(
-            manager, {QUERY: sql, DATABASE: database(), PARAMETERS: wrap(value)}, _other, PARAMETERS
-        ), mark)
-        for mark in ("?", "%s")
-        for database in databases
-        for wrap in (lambda value: (value,), lambda value: value)
-    ]  # fmt: skip
-    for number, (form, mark) in enumerate(forms):
-        if mark == "%s" and observer.watch.connections:  # it uses SQLite
+
+    def form(mark: str, database, is_tuple: bool, sql: str, value):
+        values = {QUERY: sql.replace("?", mark), DATABASE: database()}
+        values[PARAMETERS] = (value,) if is_tuple else value
+        return call(manager, values, OTHER, PARAMETERS)
+
+    forms = itertools.product(("?", "%s"), databases, (True, False))
+    forms = [functools.partial(form, *details) for details in forms]
+    for number, form in enumerate(forms):
+        if number == len(forms) / 2 and observer.watch.events:  # it uses SQLite, which has no %s
             break
-        with observer.step(f"form {number}"), form(f"{ALL} WHERE age > {mark}", 25) as given:
+        with observer.step(f"form {number}"), form(f"{ALL} WHERE age > ?", 25) as given:
             _rows(given)
-            return form, mark
+            return form
     return forms[0]
 
 
 def concurrent(observer: Observer, file: Path) -> None:
     blocked = _record_blocking(file)
-    _keep_connections()
+    with contextlib.suppress(ImportError, AttributeError):
+        import aiosqlite
+
+        del aiosqlite.Connection.__del__  # in some versions it closes a connection
     module = observer.load(file)
     blocked.clear()
     functions = {}
-    for step, names in zip(("users", "older", "both"), NAMES["12"].values(), strict=True):
+    for step, names in zip(("all users", "older users", "both"), NAMES["12"].values(), strict=True):
         kind = callable if step == "both" else inspect.iscoroutinefunction
         # A function of the very name may return a coroutine without being a coroutine function.
         if function := find(module, names[0]) or find(module, *names, kind=kind):
@@ -121,51 +121,34 @@ def concurrent(observer: Observer, file: Path) -> None:
         fact["found"] = list(functions)
     in_turn = "both" in functions and _overlap(observer, module, functions)
     for step, function in functions.items():
-        waits = 4 if step == "both" and not in_turn else 0
-        with observer.step(step) as fact, _meeting(observer.watch, fact, waits):
+        with observer.step(step) as fact:
+            fact["blocked"] = blocked
+            if step == "both":
+                _let_meet(observer.watch, fact, 0 if in_turn else 4)
             fact["value"] = _run(function, fact)
-    with observer.step("blocked") as fact:
-        fact["sleeps"] = blocked[:2]
-    try:
-        with contextlib.closing(observer.watch.real_connect()) as broken:
-            broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
-    except sqlite3.OperationalError:  # a connection that is still open holds a lock
-        return
-    for name, function in functions.items():
-        with observer.step(f"{name} without table") as fact:
-            fact["value"] = _run(function, fact)
+    with (
+        contextlib.suppress(sqlite3.OperationalError),  # a connection may still hold a lock
+        contextlib.closing(observer.watch.real_connect()) as broken,
+    ):
+        broken.execute("ALTER TABLE users RENAME TO users_elsewhere")
+        for name, function in functions.items():
+            with observer.step(f"{name} without table") as fact:
+                fact["value"] = _run(function, fact)
 
 
-def _record_blocking(file: Path) -> list[float]:
+def _record_blocking(file: Path) -> list[tuple[int, float]]:
     """Record the line and the seconds of each time.sleep() in an event loop; shorten asyncio's."""
-    blocked, sleep, sleep_async = [], time.sleep, asyncio.sleep
+    blocked, sleep = [], asyncio.sleep
 
     def recording(seconds):
         with contextlib.suppress(RuntimeError):  # no loop runs in this thread
             asyncio.get_running_loop()
             caller = inspect.currentframe().f_back
-            is_here = caller.f_code.co_filename == str(file)
-            blocked.extend((caller.f_lineno * is_here, seconds))
-        sleep(seconds)
+            blocked.append((caller.f_lineno * (caller.f_code.co_filename == str(file)), seconds))
 
     time.sleep = recording
-    asyncio.sleep = lambda delay, result=None: sleep_async(min(delay, 0.05), result)
+    asyncio.sleep = lambda delay, result=None: sleep(min(delay, 0.05), result)
     return blocked
-
-
-def _keep_connections() -> None:
-    """Keep aiosqlite's connections: some versions close them when they are collected."""
-    with contextlib.suppress(ImportError):
-        import aiosqlite
-
-        connect, kept = aiosqlite.connect, []
-
-        @functools.wraps(connect)
-        def keeping(*args, **options):
-            kept.append(connect(*args, **options))
-            return kept[-1]
-
-        aiosqlite.connect = aiosqlite.core.connect = keeping
 
 
 def _run(function, fact: dict):
@@ -175,7 +158,7 @@ def _run(function, fact: dict):
     async def finished(result=None):
         async with asyncio.timeout(8):
             try:
-                result = call(function, values, _other) if result is None else result
+                result = call(function, values, OTHER) if result is None else result
                 return await result if inspect.isawaitable(result) else result
             except AttributeError as error:
                 if error.obj != values[DATABASE]:
@@ -183,12 +166,12 @@ def _run(function, fact: dict):
             import aiosqlite  # the function takes a connection where others take a path
 
             async with aiosqlite.connect(values[DATABASE]) as connection:
-                return await call(function, values | {DATABASE: connection}, _other)
+                return await call(function, values | {DATABASE: connection}, OTHER)
 
     if inspect.iscoroutinefunction(function):
         return asyncio.run(finished())
     try:
-        result = call(function, values, _other)
+        result = call(function, values, OTHER)
     except RuntimeError as error:
         if "event loop" not in str(error):  # gather() and others need a running one
             raise
@@ -199,101 +182,79 @@ def _run(function, fact: dict):
     return result
 
 
-@contextlib.contextmanager
-def _meeting(watch, fact: dict, waits: int):
+def _let_meet(watch, fact: dict, waits: int) -> None:
     """Make a SELECT in a thread wait a second for another connection, at most `waits` times.
 
-    Adds to the fact how many connections read, and how many of them at the same time.
+    Keeps in the fact how many connections read, and how many of them at the same time.
     """
-    note, reading, waiting, met = watch.note, set(), set(), threading.Event()
+    note, permits, met = watch.note, threading.Semaphore(waits), threading.Event()
+    reading, waiting = set(), set()
+    fact |= {"calls": 0, "most": 1}
 
     def noting(event: str, number: int, text: str = "") -> None:
-        nonlocal waits
         note(event, number, text)
         if event != "close" and waiting - {number}:
+            fact["most"] = 2
             met.set()
         if event == "sql" and re.match(r"\s*(select|with)\b", text, re.IGNORECASE):
             reading.add(number)
-            if waits > 0 and threading.current_thread() is not threading.main_thread():
-                waits -= 1
+            fact["calls"] = len(reading)
+            if threading.current_thread() is not threading.main_thread() and permits.acquire(False):
                 waiting.add(number)
                 met.wait(1)
                 waiting.discard(number)
 
     watch.note = noting
-    try:
-        yield
-    finally:
-        watch.note = note
-        fact |= {"calls": len(reading), "most": 1 + met.is_set()}
 
 
 def _overlap(observer: Observer, module, functions: dict) -> bool:
     """Replace both functions by slow ones; return whether the second starts after the first ends."""
-    running = most = calls = 0
-
-    async def slow(*_args, **_options):
-        nonlocal running, most, calls
-        calls, running = calls + 1, running + 1
-        most = max(most, running)
-        for _ in range(20):
-            await asyncio.sleep(0.005)
-        running -= 1
-        return [(1, "Ada", "ada@example.com", 50)]
-
     ids = {id(function) for step, function in functions.items() if step != "both"}
     replaced = {name: value for name, value in vars(module).items() if id(value) in ids}
-    vars(module).update(dict.fromkeys(replaced, slow))
     with observer.step("overlap") as fact:
-        try:
-            _run(functions["both"], fact)
-        finally:
-            vars(module).update(replaced)
-            fact |= {"calls": calls, "most": most}
-    return calls > 1 and most < 2
+        fact |= {"calls": 0, "most": 0}
+        running = []
+
+        async def slow(*_args, **_options):
+            running.append(1)
+            fact["calls"] += 1
+            fact["most"] = max(fact["most"], len(running))
+            for _ in range(20):
+                await asyncio.sleep(0.005)
+            running.pop()
+            return [(1, "Ada", "ada@example.com", 50)]
+
+        vars(module).update(dict.fromkeys(replaced, slow))
+        _run(functions["both"], fact)
+    vars(module).update(replaced)
+    return fact["calls"] > 1 and fact["most"] < 2
 
 
-def _other(name: str):
-    return MYSQL.get(name.lower(), "checked")
-
-
-def _manager(module):
-    """Whether a value is a class of this module, or a function of it that gives a context manager."""
-    return lambda value: callable(value) and getattr(value, "__module__", "") == module.__name__
-
-
-def _kind(given) -> str:
-    if hasattr(given, "cursor") and callable(given.cursor) and hasattr(given, "commit"):
-        return "connection"
-    return "cursor" if hasattr(given, "fetchall") and hasattr(given, "execute") else "other"
+def _manager(module, *names: str):
+    """The file's own class of such a name, or function that gives a context manager."""
+    return find(module, *names, kind=lambda value: callable(value) and is_own(module, value))
 
 
 def _query(given, sql: str, fetch: str = "fetchall"):
     """Run the query on a connection, a cursor, or an object that holds one; return its rows."""
-    if _kind(given) == "connection":
-        given = given.cursor()
-    elif _kind(given) == "other":
-        for inner in _inside(given, "cursor", "conn", "connection", "db"):
-            if _kind(inner) != "other":
-                return _query(inner, sql, fetch)
-        for name in ("execute", "query", "execute_query", "fetch_all", "run"):
-            if callable(getattr(given, name, None)):
-                return _rows(getattr(given, name)(sql), fetch)
-    given.execute(sql)
-    return getattr(given, fetch)()
+    for one in (given, *_inside(given, "cursor", "conn", "connection", "db")):
+        if hasattr(one, "commit") and callable(getattr(one, "cursor", None)):
+            one = one.cursor()
+        if hasattr(one, "execute") and hasattr(one, fetch):
+            one.execute(sql)
+            return getattr(one, fetch)()
+    return _rows(given.execute(sql), fetch)
 
 
 def _rows(given, fetch: str = "fetchall"):
     """The rows that ExecuteQuery gave, as a list, a cursor, or an object that holds one of them."""
-    if isinstance(given, list | tuple):
-        return given
-    if hasattr(given, fetch):
-        return getattr(given, fetch)()
-    if hasattr(given, "__iter__"):
-        return list(given)
-    for inner in _inside(given, "results", "result", "rows", "data", "cursor"):
-        if isinstance(inner, list | tuple) or hasattr(inner, fetch):
-            return _rows(inner, fetch)
+    for one in (given, *_inside(given, "results", "result", "rows", "data", "cursor")):
+        if isinstance(one, list | tuple):
+            return one
+        if hasattr(one, fetch):
+            return getattr(one, fetch)()
+        if one is given and hasattr(given, "__iter__"):
+            return list(given)
     return given  # no rows: the query has not been run
 
 

@@ -1,9 +1,9 @@
 """SQLite in the child: redirect every path to the scratch database, and watch every connection."""
 
 import contextlib
+import itertools
 import os
 import re
-import shutil
 import sqlite3
 import sqlite3.dbapi2
 import threading
@@ -18,16 +18,9 @@ class Watch:
     def __init__(self, path: str, pristine: str):
         self._path, self._pristine = path, pristine
         self.events: list[tuple[str, int, str]] = []
-        self.connections = 0
-
-    def position(self) -> int:
-        return len(self.events)
 
     def note(self, event: str, number: int, text: str = "") -> None:
         self.events.append((event, number, text[:500]))
-
-    def since(self, position: int) -> list[tuple[str, int, str]]:
-        return self.events[position : position + 2000]
 
     def real_connect(self) -> sqlite3.Connection:
         """Connect to the scratch database, unwatched."""
@@ -35,8 +28,6 @@ class Watch:
 
     def reset(self) -> None:
         """Fill the tables anew: the answer may have created some of its own."""
-        if not os.path.exists(self._pristine):
-            return
         # The answer may still hold a lock on the tables.
         with contextlib.suppress(sqlite3.Error), contextlib.closing(self.real_connect()) as target:
             target.execute("ATTACH ? AS pristine", (self._pristine,))
@@ -50,10 +41,9 @@ class Watch:
 
 
 def install(path: str, pristine: str) -> Watch:
-    """Redirect sqlite3.connect, and so aiosqlite, to `path`, a copy of `pristine`; return its Watch."""
-    watch = Watch(path, pristine)
-    if os.path.exists(pristine):
-        shutil.copyfile(pristine, path)
+    """Redirect sqlite3.connect, and so aiosqlite, to the file `path`, a copy of `pristine`."""
+    watch, numbers = Watch(path, pristine), itertools.count(1)
+    watch.reset()
 
     class WatchedConnection(sqlite3.Connection):
         number = 0
@@ -68,13 +58,8 @@ def install(path: str, pristine: str) -> Watch:
         if len(args) < 5:
             options.setdefault("factory", WatchedConnection)
         text = os.fsdecode(database)
-        if options.get("uri") and text.startswith("file:") and not MEMORY.search(text):
-            text = f"file:{path}?{text.partition('?')[2]}"
-        elif not MEMORY.search(text):
-            text = path
-        connection = REAL_CONNECT(text, *args, **options)
-        watch.connections += 1
-        number, event = watch.connections, "open unwatched"
+        connection = REAL_CONNECT(text if MEMORY.search(text) else path, *args, **options)
+        number, event = next(numbers), "open unwatched"
         if isinstance(connection, WatchedConnection):
             connection.number, event = number, "open"
         in_main = threading.current_thread() is threading.main_thread()
