@@ -189,7 +189,7 @@ class _Checker:
                 proxy = CountingProxy(room.socket, server.socket)
                 stack.enter_context(contextlib.closing(proxy))
                 mysql = dict.fromkeys(("user", "password"), databases.CLIENT)
-                mysql["socket"] = str(room.mysql)
+                mysql["unix_socket"] = str(room.mysql)
             order = {
                 "topic": exercise.observer,
                 "exercise": exercise.number,
@@ -232,8 +232,7 @@ def _csv_header(answer: Answer) -> list[str]:
 
     The course's file has no user_id, but some answers were written for a file that has one.
     """
-    own = (path for where in ("", "*/") for path in answer.root.glob(f"{where}user_data.csv"))
-    for path in sorted(own):
+    for path in sorted(answer.outer("user_data.csv")):
         line = read_source(path).partition("\n")[0]
         names = [name.strip().strip('"') for name in line.split(",")]
         if {"name", "email", "age"} <= {name.lower() for name in names} and len(names) <= 5:

@@ -1,16 +1,14 @@
 """check.py --watch: check an exercise again each time its file is saved."""
 
 import contextlib
-import os
 import time
 from pathlib import Path
 
 from checker import runner
-from checker.answers import Answer, find_answers
+from checker.answers import Answer, files, find_answers
 from checker.exercises import Exercise
 from checker.judge import PASS, Verdict
 from checker.report import Report
-from checker.sandbox import FOLDERS_LEFT_OUT
 
 POLL = 0.1  # seconds between two looks at the files
 
@@ -47,13 +45,7 @@ def watch(path: Path, exercises: list[Exercise], report: Report, *, seconds: flo
 
 def _saved(root: Path, seen: dict[Path, tuple]) -> tuple[set[Path], dict[Path, tuple]]:
     """The files that changed, came or went since `seen`, and all files as they are now."""
-    now = {}
-    for folder, folders, files in os.walk(root):
-        folders[:] = [f for f in folders if f not in FOLDERS_LEFT_OUT and not f.startswith(".")]
-        for path in (Path(folder, name) for name in files if not name.startswith(".")):
-            with contextlib.suppress(OSError):  # it has just gone
-                stat = path.stat()
-                now[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    now = {path: (s.st_mtime_ns, s.st_size, s.st_ino) for path, s in files(root).items()}
     return {path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)}, now
 
 
