@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from checker import report as reports
 from checker.answers import find_answers
 from checker.checks import explain
 from checker.exercises import EXERCISES, Exercise, chosen
@@ -17,16 +16,12 @@ from checker.isolation import WARNING, isolation
 from checker.judge import PASS
 from checker.marks import write_csv
 from checker.page import why_no_page, write_page
+from checker.report import Report, write_json, write_junit
 from checker.runner import SECONDS, Task, check
 from checker.start import start
 from checker.watch import watch
 
-WRITERS = {
-    "json": reports.write_json,
-    "junitxml": reports.write_junit,
-    "csv": write_csv,
-    "html": write_page,
-}
+WRITERS = {"json": write_json, "junitxml": write_junit, "csv": write_csv, "html": write_page}
 
 
 def _between(least: int, most: int, kind: Callable) -> Callable:
@@ -72,7 +67,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("ignore", SyntaxWarning)  # of the answers' code, which is parsed here
     # On SIGTERM, exit normally, which stops the servers and the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    report = reports.Report()
+    report = Report()
     tasks = [Task(answer, exercise) for answer in answers for exercise in exercises]
     done = itertools.count(1)
 
