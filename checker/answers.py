@@ -28,7 +28,7 @@ SETTINGS = (
     (r"(DB|DATABASE|SCHEMA|NAME)$", "ALX_prodev"),
 )
 MASK = "********"
-TOPICS = frozenset(TOPIC_FOLDERS)
+TOPICS, EXAMPLE = frozenset(TOPIC_FOLDERS), "python-generators-0x00"
 
 
 @dataclass
@@ -83,8 +83,7 @@ class Answer:
         if file is None or exercise.topic in _topic_of(file.parent):
             return ""
         place = file.relative_to(self.root).as_posix()
-        folders = {path.parent for path in self._searched()} - {self.root}
-        has_folders = any(map(_topic_of, folders))
+        has_folders = any(_topic_of(p.parent) for p in self._searched() if p.parent != self.root)
         return f"found as {place}, not in a folder for {exercise.topic}" if has_folders else ""
 
     def _searched(self) -> list[Path]:
@@ -123,12 +122,7 @@ class Answer:
         """A value for each environment variable that the code reads."""
         names = {name for text in self.sources.values() for name in ENVIRONMENT.findall(text)}
         # Of several patterns the first counts, so it comes last here.
-        return {
-            name: value
-            for pattern, value in reversed(SETTINGS)
-            for name in names
-            if re.search(pattern, name, re.IGNORECASE)
-        }
+        return {n: v for p, v in reversed(SETTINGS) for n in names if re.search(p, n.upper())}
 
     def declared_packages(self) -> set[str]:
         """The packages in the requirements files, in lower case, with underscores."""
@@ -166,9 +160,7 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
         # A folder without any exercise counts as an answer in which every exercise is missing.
         found.append(replace(inner or Answer(folder, "", frozenset()), name=folder.name))
     if not any(answer.topics for answer in found):
-        raise FileNotFoundError(
-            f"no exercise in {path}: expected folders such as python-generators-0x00"
-        )
+        raise FileNotFoundError(f"no exercise in {path}: expected folders such as {EXAMPLE}")
     return found, len(found) == 1
 
 

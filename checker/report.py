@@ -31,9 +31,8 @@ class Report:
 
     def progress(self, done: int, of: int, name: str) -> None:
         if self.is_terminal:
-            print(f"\r\x1b[K{done}/{of} {name}"[: WIDTH - 1], end="", file=self.stream, flush=True)
-            if done == of:
-                print("\r\x1b[K", end="", file=self.stream, flush=True)
+            text = f"{done}/{of} {name}"[: WIDTH - 5] if done < of else ""
+            print(f"\r\x1b[K{text}", end="", file=self.stream, flush=True)
 
     def details(self, answer: Answer, verdicts: list[Verdict]) -> None:
         """Print one answer: each exercise with its problems, then each piece of advice once."""
@@ -114,11 +113,8 @@ class Report:
         self.line("  ".join(f"{totals.count(v)} {v}" for v in VERDICTS if v in totals))
 
     def _cell(self, verdict: Verdict) -> str:
-        right = verdict.verdict == PASS
-        text = f"{verdict.exercise.number}:{'ok' if right else verdict.verdict}"
-        if verdict.verdict == WRONG:
-            text += verdict.score
-        return self.paint(text, _colour(verdict))
+        said = {PASS: "ok", WRONG: WRONG + verdict.score}.get(verdict.verdict, verdict.verdict)
+        return self.paint(f"{verdict.exercise.number}:{said}", _colour(verdict))
 
 
 def _right(verdicts: list[Verdict]) -> int:

@@ -98,12 +98,9 @@ class Observer:
         spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[file.stem] = module
-        with self.step("import") as fact:
-            try:
-                self._execute(spec, module, file)
-            finally:
-                fact["names"] = [name for name in vars(module) if not name.startswith("__")]
-                module = sys.modules.get(file.stem, module)  # some replace it by a callable
+        with self.step("import"):
+            self._execute(spec, module, file)
+        module = sys.modules.get(file.stem, module)  # some replace it by a callable
         self.watch.reset()
         self.mark("imported")
         self.sleeps.clear()

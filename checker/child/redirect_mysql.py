@@ -66,12 +66,6 @@ def _patch_connector(address) -> None:
         queue(pool, connection)
 
     MySQLConnectionPool._queue_connection = queue_closed
-    import mysql.connector.optionfiles
-
-    mysql.connector.optionfiles.read_option_files = lambda **options: {
-        name: value for name, value in options.items() if not name.startswith("option_")
-    }
-    mysql.connector.read_option_files = mysql.connector.optionfiles.read_option_files
 
 
 def _patch_others(address, driver: str) -> None:
