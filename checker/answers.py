@@ -16,9 +16,7 @@ from checker.sandbox import FOLDERS_LEFT_OUT, MAX_FILE
 from checker.sources import SECRET_NAME, Source, read_source, secrets_in
 
 NO_EXERCISE = re.compile(r"(^|[-_])main\.py$|^test|^__", re.IGNORECASE)
-ENVIRONMENT = re.compile(
-    r"(?:getenv|environ(?:\.get)?|config|env)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]"
-)
+ENVIRONMENT = re.compile(r"(?:env|environ(?:\.get)?|config)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]")
 # The value of a setting whose name matches the pattern; the first match wins.
 SETTINGS = (
     (r"HOST(_?NAME)?$|SERVER$", "127.0.0.1"),
@@ -147,9 +145,7 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
 
     Raises FileNotFoundError if there is none.
     """
-    path = path.resolve()
-    if path.is_file():
-        path = path.parent
+    path = path.resolve().parent if path.is_file() else path.resolve()
     if not path.is_dir():
         raise FileNotFoundError(f"no such folder: {path}")
     if answer := _answer_at(path):
@@ -170,19 +166,15 @@ def _answer_at(folder: Path) -> Answer | None:
     answers_inside = list(filter(_topic_folders, _subfolders(folder)))
     if len(answers_inside) > 1 or len(inside) > 2 * len(topics):
         return None  # a folder of answers, some of them named after their topic
-    if topics:
-        return Answer(folder, folder.name, TOPICS)
-    if not _has_exercise(folder):
+    if not topics and not _has_exercise(folder):
         return None
-    answer = Answer(folder, folder.name, TOPICS)
-    own = set(_topic_of(folder))
-    others = [e for e in EXERCISES if e.topic not in own and e.number != "seed" and answer.find(e)]
-    if not own or others:
+    answer, own = Answer(folder, folder.name, TOPICS), frozenset(_topic_of(folder))
+    others = (e for e in EXERCISES if e.topic not in own and e.number != "seed" and answer.find(e))
+    if topics or not own or any(others):
         return answer
     # A single topic folder: its scripts may need files of the folder above, such as seed.py.
-    has_seed = (folder.parent / "seed.py").is_file()
-    root = folder.parent if has_seed else folder
-    return Answer(root, folder.name, frozenset(own), folder)
+    root = folder.parent if (folder.parent / "seed.py").is_file() else folder
+    return Answer(root, folder.name, own, folder)
 
 
 def _first_answer(folder: Path, depth: int) -> Answer | None:

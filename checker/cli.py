@@ -24,21 +24,14 @@ from checker.watch import watch
 WRITERS = {"json": write_json, "junitxml": write_junit, "csv": write_csv, "html": write_page}
 
 
-def _between(least: int, most: int, kind: Callable) -> Callable:
-    def number(text: str):
-        if not least <= (found := kind(text)) <= most:
-            raise argparse.ArgumentTypeError(f"expected {least} to {most}, got {text}")
-        return found
-
-    return number
-
-
 def main(arguments: list[str] | None = None) -> int:
     """Run the checks that are asked for; return the exit status: 0 if every exercise passes."""
     options, text = _parser().parse_args(arguments), ""
     try:
         if os.name == "nt":
             raise ValueError("not supported on Windows; run it in WSL")
+        if not (1 <= options.timeout <= 3600 and 1 <= (options.jobs or 1) <= 1000):
+            raise ValueError("expected --timeout from 1 to 3600 and --jobs from 1 to 1000")
         if options.explain is not None:
             text = "\n".join(map(_explained, chosen([options.explain])))
         elif options.start:
@@ -109,9 +102,9 @@ OPTIONS = (
     ("--csv", Path, "FILE", "write a table of them as CSV"),
     ("--html", Path, "FILE",
      "write one page that shows them with lines of the code; needs Jinja2"),
-    ("--timeout", _between(1, 3600, float), "SECONDS",
+    ("--timeout", float, "SECONDS",
      "time limit of one exercise (default: %(default)g)"),
-    ("--jobs", _between(1, 1000, int), "N", "how many exercises run at once (default: one per core)"),
+    ("--jobs", int, "N", "how many exercises run at once (default: one per core)"),
 )  # fmt: skip
 
 

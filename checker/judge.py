@@ -18,9 +18,8 @@ PASS, WRONG, CRASH, SYNTAX, MISSING = "PASS", "WRONG", "CRASH", "SYNTAX", "MISSI
 TIMEOUT, EXITED, NEEDS, SKIPPED = "TIMEOUT", "EXITED", "NEEDS-DEPENDENCY", "SKIPPED"
 CHECKER = "CHECKER"
 VERDICTS = (PASS, WRONG, CRASH, SYNTAX, MISSING, TIMEOUT, EXITED, NEEDS, SKIPPED, CHECKER)
-TELLING = re.compile(
-    r"error|exception|fail|denied|warn|could not|cannot|\d{4} \(\w{5}\)", re.IGNORECASE
-)  # the last is how mysql-connector shows an error: 1264 (22003)
+# The last is how mysql-connector shows an error: 1264 (22003).
+TELLING = re.compile(r"(?i)error|exception|fail|denied|warn|could not|cannot|\d{4} \(\w{5}\)")
 NOT_JUDGED = (NEEDS, SKIPPED, CHECKER)
 QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 

@@ -14,7 +14,7 @@ class CountingProxy:
     """Forwards connections to the server's own socket until it is closed."""
 
     def __init__(self, path: Path, server: Path):
-        self.path, self._server = path, server
+        self._server = server
         self.sent = self.accepted = 0  # bytes, connections
         self._lock = threading.Lock()
         self._open: dict[socket.socket, tuple[int, socket.socket]] = {}  # number from 1, and server
@@ -48,7 +48,6 @@ class CountingProxy:
         with self._lock:
             for client, (_, server) in self._open.items():
                 _end(client, server)
-        self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
         while True:
