@@ -135,8 +135,7 @@ def _files_to_write(options: argparse.Namespace) -> list[tuple[Path, Callable]]:
     """
     if options.html and (reason := why_no_page()):
         raise ValueError(reason)
-    files = [(getattr(options, name), write) for name, write in WRITERS.items()]
-    files = [(path, write) for path, write in files if path]
+    files = [(path, write) for name, write in WRITERS.items() if (path := getattr(options, name))]
     for path, _ in files:
         is_new = not path.exists()
         try:
@@ -149,6 +148,5 @@ def _files_to_write(options: argparse.Namespace) -> list[tuple[Path, Callable]]:
 
 
 def _explained(exercise: Exercise) -> str:
-    number = "" if exercise.number == "seed" else f"{exercise.number}. "
-    about = f"{number}{exercise.title} ({exercise.file}): {exercise.about}"
-    return f"{about}\n{explain(exercise.number)}"
+    about = f"{exercise.number}. {exercise.title} ({exercise.file}): {exercise.about}"
+    return f"{about}\n{explain(exercise.number)}".removeprefix("seed. ")

@@ -53,14 +53,9 @@ class Database:
 
         self.server, self.socket, self.error = server, server.socket, mysql.connector.Error
         self._prepared: set[str] = set()
-        self.admin = mysql.connector.connect(
-            unix_socket=str(server.socket),
-            user=server.user,
-            password=server.password,
-            charset="utf8mb4",
-            collation="utf8mb4_general_ci",
-            autocommit=True,
-        )
+        login = {"user": server.user, "password": server.password, "unix_socket": str(self.socket)}
+        options = {"charset": "utf8mb4", "collation": "utf8mb4_general_ci", "autocommit": True}
+        self.admin = mysql.connector.connect(**login, **options)
         self.run(f"CREATE USER IF NOT EXISTS '{CLIENT}'@'%' IDENTIFIED BY '{CLIENT}'")
         self.run(f"GRANT {RIGHTS} ON *.* TO '{CLIENT}'@'%'")
 
@@ -145,7 +140,7 @@ class Database:
     def rows(self) -> list[list]:
         """The committed rows of the answer's user_data: user_id, name, email, age."""
         for table in self._tables()[:1]:
-            sql = f"SELECT user_id, name, email, age FROM {table} ORDER BY 1 LIMIT 2000"
+            sql = f"SELECT user_id, name, email, age + 0 FROM {table} ORDER BY 1 LIMIT 2000"
             with contextlib.suppress(self.error):  # it has other columns
                 return plain(self.run(sql))
         return []
@@ -174,7 +169,7 @@ class Database:
             "SELECT LOWER(COLUMN_NAME), COLUMN_KEY FROM INFORMATION_SCHEMA.COLUMNS"
             " WHERE TABLE_NAME = 'user_data' ORDER BY ORDINAL_POSITION"
         )
-        return {_text(name): _text(key) for name, key in found}
+        return dict(plain(found))
 
     def queries(self) -> list[str]:
         """The statements that the answer has run so far."""
@@ -183,11 +178,7 @@ class Database:
             " AND user_host LIKE %s LIMIT 3000",
             (f"%{CLIENT}%",),
         )
-        return [_text(text)[:500] for (text,) in found]
-
-
-def _text(value) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+        return [plain(text, 500) for (text,) in found]
 
 
 def why_no_server() -> str | None:

@@ -5,6 +5,7 @@ sees no other process, has no capabilities, and writes to file systems in memory
 This is done by bubblewrap, else by util-linux: the first way that works on this machine.
 """
 
+import contextlib
 import functools
 import os
 import secrets
@@ -68,12 +69,11 @@ def _works(way: Command) -> bool:
     with tempfile.TemporaryDirectory(prefix="check-") as folder:
         look = f"import ctypes, socket, sqlite3; open({str(PROBE_INSIDE)!r}).close()"
         shown = {str(PROBE.parent): str(PROBE_INSIDE.parent)}
-        try:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             command = way(Path(folder), shown, [sys.executable, "-c", look])
             done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=20)
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-    return done.returncode == 0
+            return done.returncode == 0
+    return False
 
 
 def _bubblewrap(start: list, _folder: Path, shown: dict, program: list, writable=None) -> list[str]:
@@ -115,9 +115,8 @@ def _unshare(start: list, folder: Path, shown: dict, program: list, writable=Non
         if os.path.islink(source):
             script.append(f"ln -s {quote(os.readlink(source))} {quote('.' + place)}")
             continue
-        make = "mkdir -p" if os.path.isdir(source) else ": >"
-        script.append(f"{make} {quote('.' + place)}")
-        script.append(f"mount --rbind {quote(source)} {quote('.' + place)}")
+        make, inside = "mkdir -p" if os.path.isdir(source) else ": >", quote("." + place)
+        script += [f"{make} {inside}", f"mount --rbind {quote(source)} {inside}"]
         if source == str(writable):
             continue
         real = os.path.realpath(source)

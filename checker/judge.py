@@ -98,10 +98,6 @@ class Verdict:
     seconds: float = 0.0
 
     @property
-    def is_to_do(self) -> bool:
-        return self.verdict == MISSING and self.said.startswith("still to do")
-
-    @property
     def counted(self) -> list[Result]:
         return [result for result in self.results if not result.check.is_advice]
 

@@ -53,15 +53,11 @@ class CountingProxy:
         while True:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # closed
-                return
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CLIENT_BUFFER)
-            server = socket.socket(socket.AF_UNIX)
-            try:
+                server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self._server))
-            except OSError:
-                client.close()
-                continue
+            except OSError:  # closed, or the server has ended
+                return self.refuse()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CLIENT_BUFFER)
             with self._lock:
                 self.accepted += 1
                 self._open[client] = (self.accepted, server)

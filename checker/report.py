@@ -46,9 +46,8 @@ class Report:
     def _exercise(self, answer: Answer, verdict: Verdict, told: list[tuple]) -> None:
         name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
         said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
-        if verdict.is_to_do:
-            told = []
-            said += f" {verdict.said}"
+        if verdict.said.startswith("still to do"):
+            told, said = [], f"{said} {verdict.said}"
         self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
         if note := answer.note(verdict.exercise):
             self._indented(sentence(note), DIM)

@@ -11,8 +11,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from checker import databases, sandbox, users
 from checker.answers import Answer
@@ -27,8 +27,7 @@ SECONDS = 20.0
 MAX_SERVERS = 8
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     answer: Answer
     exercise: Exercise
 

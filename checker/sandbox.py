@@ -117,9 +117,8 @@ class Room:
         linux = [int(part) for part in re.findall(r"\d+", os.uname().release)[:2]]
         if self.isolated and (os.geteuid() == 0 or linux >= [5, 14]):
             limits["NPROC"] = 2 * MAX_PROCESSES
-        given = str(GIVEN if self.isolated else self.given)
         paths = {"scratch": str(self.root), "users_db": str(self._database / "users.db")}
-        return {"given": given, **paths, "limits": limits}
+        return {"given": str(GIVEN if self.isolated else self.given), "limits": limits} | paths
 
     def command(self, number: int) -> list[str]:
         python = [sys.executable, "-P", "-B"]

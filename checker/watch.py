@@ -49,18 +49,15 @@ def _saved(root: Path, seen: dict[Path, tuple]) -> tuple[set[Path], dict[Path, t
     return {path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)}, now
 
 
-def _is_due(
-    exercise: Exercise, answer: Answer, saved: set[Path], verdicts: dict[Exercise, Verdict]
-) -> bool:
+def _is_due(exercise: Exercise, answer: Answer, saved: set[Path], verdicts: dict) -> bool:
     """Whether its file was saved; if it is not right yet, a module beside its file counts, too."""
     file = answer.find(exercise)
     if file in saved or exercise not in verdicts:
         return True
     if verdicts[exercise].verdict == PASS:
         return False
-    is_gone = file is None and verdicts[exercise].place != ""
+    if file is None:
+        return verdicts[exercise].place != ""  # it was there
     own = {answer.find(other) for other in verdicts} - {answer.root / "seed.py"}
     beside = {path for path in saved if path.suffix == ".py" and path not in own}
-    return is_gone or (
-        file is not None and any(p.parent in (file.parent, answer.root) for p in beside)
-    )
+    return any(path.parent in (file.parent, answer.root) for path in beside)

@@ -200,12 +200,7 @@ def is_own(module: ModuleType, value) -> bool:
     return getattr(value, "__module__", None) == module.__name__
 
 
-def call(
-    function: Callable,
-    values: dict[str, object],
-    otherwise: Callable | None = None,
-    variadic: str | None = None,
-):
+def call(function: Callable, values: dict, otherwise: Callable | None = None, variadic: str = ""):
     """Call the function; each parameter gets the value whose pattern matches its name, each value once.
 
     A parameter without a match keeps its default; if it has none, it gets `otherwise(name)`. The

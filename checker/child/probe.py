@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 MAX_FORKS = 20
@@ -98,8 +99,6 @@ def main() -> None:
     try:
         topic.OBSERVE[order["exercise"]](observer, file)
     except BaseException as error:  # our own error: the answer's errors are caught in their steps
-        import traceback
-
         channel.send(probe_error="".join(traceback.format_exception(error)))
     channel.send(done=True)
     os._exit(0)  # skips the answer's exit handlers and does not wait for its threads

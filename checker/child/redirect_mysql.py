@@ -34,13 +34,11 @@ def install(mysql: dict | None, drivers: list[str], channel) -> None:
 
     for driver in drivers:
         with contextlib.suppress(ImportError):  # then the answer's own import says so
-            if driver == "mysql.connector":
-                _patch_connector(address)
-            else:
-                _patch_others(address, driver)
+            patch = _patch_connector if driver == "mysql.connector" else _patch_others
+            patch(address, driver)
 
 
-def _patch_connector(address) -> None:
+def _patch_connector(address, _driver: str) -> None:
     from mysql.connector.abstracts import MySQLConnectionAbstract
     from mysql.connector.pooling import MySQLConnectionPool
 
