@@ -1,8 +1,9 @@
 """Find answers and their files, and read them without running them."""
 
+import contextlib
 import os
 import re
-from collections.abc import Iterator
+import stat
 from dataclasses import dataclass, replace
 from difflib import get_close_matches
 from functools import cached_property
@@ -15,9 +16,7 @@ from checker.sandbox import FOLDERS_LEFT_OUT, MAX_FILE
 from checker.sources import SECRET_NAME, Source, read_source, secrets_in
 
 NO_EXERCISE = re.compile(r"(^|[-_])main\.py$|^test|^__", re.IGNORECASE)
-ENVIRONMENT = re.compile(
-    r"(?:getenv|environ(?:\.get)?|config|env)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]"
-)
+ENVIRONMENT = re.compile(r"(?:env|environ(?:\.get)?|config)\s*[(\[]\s*['\"]([A-Za-z_]\w*)['\"]")
 # The value of a setting whose name matches the pattern; the first match wins.
 SETTINGS = (
     (r"HOST(_?NAME)?$|SERVER$", "127.0.0.1"),
@@ -27,7 +26,7 @@ SETTINGS = (
     (r"(DB|DATABASE|SCHEMA|NAME)$", "ALX_prodev"),
 )
 MASK = "********"
-TOPICS = frozenset(TOPIC_FOLDERS)
+TOPICS, EXAMPLE = frozenset(TOPIC_FOLDERS), "python-generators-0x00"
 
 
 @dataclass
@@ -65,9 +64,9 @@ class Answer:
 
     def why_missing(self, exercise: Exercise) -> str:
         """Say which file was looked for, and what the file of the nearest name lacks."""
-        said, wanted = f"there is no file {exercise.file}", Path(exercise.file)
-        files = {_plain(p): p for p in _files(self.folder or self.root) if _may_be(p, exercise)}
-        near = [files[name] for name in get_close_matches(_plain(wanted), files, cutoff=0.8)]
+        said, wanted = f"there is no file {exercise.file}", _plain(Path(exercise.file))
+        named = {_plain(p): p for p in files(self.folder or self.root) if _may_be(p, exercise)}
+        near = [named[name] for name in get_close_matches(wanted, named, cutoff=0.8)]
         near += [path for path in self._searched() if _is_similar(path, exercise)]
         if not near:
             return said
@@ -82,8 +81,7 @@ class Answer:
         if file is None or exercise.topic in _topic_of(file.parent):
             return ""
         place = file.relative_to(self.root).as_posix()
-        folders = {path.parent for path in self._searched()} - {self.root}
-        has_folders = any(map(_topic_of, folders))
+        has_folders = any(_topic_of(p.parent) for p in self._searched() if p.parent != self.root)
         return f"found as {place}, not in a folder for {exercise.topic}" if has_folders else ""
 
     def _searched(self) -> list[Path]:
@@ -94,19 +92,16 @@ class Answer:
     @cached_property
     def sources(self) -> dict[Path, str]:
         """The text of every Python file, by its path."""
-        return {path: read_source(path) for path in _files(self.root) if path.suffix == ".py"}
+        return {path: read_source(path) for path in files(self.root) if path.suffix == ".py"}
 
     @cached_property
     def secrets(self) -> list[str]:
         """Passwords and keys in the code or in a .env file, which must never be shown."""
-        found = set()
-        for text in self.sources.values():
-            found |= set(secrets_in(text))
-        for path in [*self.root.glob(".env*"), *self.root.glob("*/.env*")]:
-            for line in read_source(path).splitlines():
-                name, _, value = line.partition("=")
-                if SECRET_NAME.search(name) and value.strip():
-                    found.add(value.strip().strip("'\""))
+        found = {secret for text in self.sources.values() for secret in secrets_in(text)}
+        for line in "\n".join(map(read_source, self.outer(".env*"))).splitlines():
+            name, _, value = line.partition("=")
+            if SECRET_NAME.search(name):
+                found.add(value.strip().strip("'\""))
         return sorted((s for s in found if len(s) >= 3), key=len, reverse=True)
 
     def mask(self, text: str) -> str:
@@ -125,18 +120,16 @@ class Answer:
         """A value for each environment variable that the code reads."""
         names = {name for text in self.sources.values() for name in ENVIRONMENT.findall(text)}
         # Of several patterns the first counts, so it comes last here.
-        return {
-            name: value
-            for pattern, value in reversed(SETTINGS)
-            for name in names
-            if re.search(pattern, name, re.IGNORECASE)
-        }
+        return {n: v for p, v in reversed(SETTINGS) for n in names if re.search(p, n.upper())}
 
     def declared_packages(self) -> set[str]:
         """The packages in the requirements files, in lower case, with underscores."""
-        files = [*self.root.glob("*requirements*.txt"), *self.root.glob("*/*requirements*.txt")]
-        text = "\n".join(read_source(path) for path in files).lower().replace("-", "_")
-        return set(re.findall(r"(?m)^\s*(\w[\w.]*)", text))
+        text = "\n".join(map(read_source, self.outer("*requirements*.txt")))
+        return set(re.findall(r"(?m)^\s*(\w[\w.]*)", text.lower().replace("-", "_")))
+
+    def outer(self, pattern: str) -> list[Path]:
+        """The files of such a name in the root folder or in a folder in it."""
+        return [*self.root.glob(pattern), *self.root.glob(f"*/{pattern}")]
 
 
 def defines(path: Path, exercise: Exercise) -> bool:
@@ -152,9 +145,7 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
 
     Raises FileNotFoundError if there is none.
     """
-    path = path.resolve()
-    if path.is_file():
-        path = path.parent
+    path = path.resolve().parent if path.is_file() else path.resolve()
     if not path.is_dir():
         raise FileNotFoundError(f"no such folder: {path}")
     if answer := _answer_at(path):
@@ -165,31 +156,25 @@ def find_answers(path: Path) -> tuple[list[Answer], bool]:
         # A folder without any exercise counts as an answer in which every exercise is missing.
         found.append(replace(inner or Answer(folder, "", frozenset()), name=folder.name))
     if not any(answer.topics for answer in found):
-        raise FileNotFoundError(
-            f"no exercise in {path}: expected folders such as python-generators-0x00"
-        )
+        raise FileNotFoundError(f"no exercise in {path}: expected folders such as {EXAMPLE}")
     return found, len(found) == 1
 
 
 def _answer_at(folder: Path) -> Answer | None:
-    inside = [f for f in _subfolders(folder) if _topic_of(f) and _has_exercise(f)]
+    inside = _topic_folders(folder)
     topics = {topic for inner in inside for topic in _topic_of(inner)}
-    answers_inside = [f for f in _subfolders(folder) if _has_topic_folder(f)]
+    answers_inside = list(filter(_topic_folders, _subfolders(folder)))
     if len(answers_inside) > 1 or len(inside) > 2 * len(topics):
         return None  # a folder of answers, some of them named after their topic
-    if topics:
-        return Answer(folder, folder.name, TOPICS)
-    if not _has_exercise(folder):
+    if not topics and not _has_exercise(folder):
         return None
-    answer = Answer(folder, folder.name, TOPICS)
-    own = set(_topic_of(folder))
-    others = [e for e in EXERCISES if e.topic not in own and e.number != "seed" and answer.find(e)]
-    if not own or others:
+    answer, own = Answer(folder, folder.name, TOPICS), frozenset(_topic_of(folder))
+    others = (e for e in EXERCISES if e.topic not in own and e.number != "seed" and answer.find(e))
+    if topics or not own or any(others):
         return answer
     # A single topic folder: its scripts may need files of the folder above, such as seed.py.
-    has_seed = (folder.parent / "seed.py").is_file()
-    root = folder.parent if has_seed else folder
-    return Answer(root, folder.name, frozenset(own), folder)
+    root = folder.parent if (folder.parent / "seed.py").is_file() else folder
+    return Answer(root, folder.name, own, folder)
 
 
 def _first_answer(folder: Path, depth: int) -> Answer | None:
@@ -216,8 +201,8 @@ def _topic_of(folder: Path) -> list[str]:
     return [t for t, pattern in TOPIC_FOLDERS.items() if re.search(pattern, name, re.IGNORECASE)]
 
 
-def _has_topic_folder(folder: Path) -> bool:
-    return any(_topic_of(inner) and _has_exercise(inner) for inner in _subfolders(folder))
+def _topic_folders(folder: Path) -> list[Path]:
+    return [inner for inner in _subfolders(folder) if _topic_of(inner) and _has_exercise(inner)]
 
 
 def _has_exercise(folder: Path) -> bool:
@@ -227,20 +212,21 @@ def _has_exercise(folder: Path) -> bool:
     return known or bool(_topic_of(folder) and names)
 
 
+def _is_kept(name: str) -> bool:
+    return name[0] != "." and name not in FOLDERS_LEFT_OUT
+
+
 def _subfolders(folder: Path) -> list[Path]:
-    if not folder.is_dir():
-        return []
-    return sorted(
-        f for f in folder.iterdir()
-        if f.is_dir() and not f.is_symlink() and not f.name.startswith(".")
-        and f.name not in FOLDERS_LEFT_OUT
-    )  # fmt: skip
+    inside = (folder / name for name in sorted(os.listdir(folder)) if _is_kept(name))
+    return [path for path in inside if path.is_dir() and not path.is_symlink()]
 
 
-def _files(root: Path) -> Iterator[Path]:
-    for folder, folders, files in os.walk(root):
-        folders[:] = sorted(f for f in folders if f not in FOLDERS_LEFT_OUT and f[0] != ".")
-        for name in sorted(files):
-            path = Path(folder) / name
-            if name[0] != "." and path.is_file() and path.stat().st_size <= MAX_FILE:
-                yield path
+def files(root: Path) -> dict[Path, os.stat_result]:
+    """An answer's files and their states, without hidden, large and installed ones."""
+    found = {}
+    for folder, folders, names in os.walk(root):
+        folders[:] = sorted(filter(_is_kept, folders))
+        for path in (Path(folder, name) for name in sorted(filter(_is_kept, names))):
+            with contextlib.suppress(OSError):  # it has just gone, or a link leads nowhere
+                found[path] = path.stat()
+    return {p: s for p, s in found.items() if stat.S_ISREG(s.st_mode) and s.st_size <= MAX_FILE}

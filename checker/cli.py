@@ -9,7 +9,6 @@ import warnings
 from collections.abc import Callable
 from pathlib import Path
 
-from checker import report as reports
 from checker.answers import find_answers
 from checker.checks import explain
 from checker.exercises import EXERCISES, Exercise, chosen
@@ -17,25 +16,12 @@ from checker.isolation import WARNING, isolation
 from checker.judge import PASS
 from checker.marks import write_csv
 from checker.page import why_no_page, write_page
+from checker.report import Report, write_json, write_junit
 from checker.runner import SECONDS, Task, check
 from checker.start import start
 from checker.watch import watch
 
-WRITERS = {
-    "json": reports.write_json,
-    "junitxml": reports.write_junit,
-    "csv": write_csv,
-    "html": write_page,
-}
-
-
-def _between(least: int, most: int, kind: Callable) -> Callable:
-    def number(text: str):
-        if not least <= (found := kind(text)) <= most:
-            raise argparse.ArgumentTypeError(f"expected {least} to {most}, got {text}")
-        return found
-
-    return number
+WRITERS = {"json": write_json, "junitxml": write_junit, "csv": write_csv, "html": write_page}
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -44,6 +30,8 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         if os.name == "nt":
             raise ValueError("not supported on Windows; run it in WSL")
+        if not (1 <= options.timeout <= 3600 and 1 <= (options.jobs or 1) <= 1000):
+            raise ValueError("expected --timeout from 1 to 3600 and --jobs from 1 to 1000")
         if options.explain is not None:
             text = "\n".join(map(_explained, chosen([options.explain])))
         elif options.start:
@@ -72,7 +60,7 @@ def main(arguments: list[str] | None = None) -> int:
     warnings.simplefilter("ignore", SyntaxWarning)  # of the answers' code, which is parsed here
     # On SIGTERM, exit normally, which stops the servers and the child processes.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
-    report = reports.Report()
+    report = Report()
     tasks = [Task(answer, exercise) for answer in answers for exercise in exercises]
     done = itertools.count(1)
 
@@ -114,9 +102,9 @@ OPTIONS = (
     ("--csv", Path, "FILE", "write a table of them as CSV"),
     ("--html", Path, "FILE",
      "write one page that shows them with lines of the code; needs Jinja2"),
-    ("--timeout", _between(1, 3600, float), "SECONDS",
+    ("--timeout", float, "SECONDS",
      "time limit of one exercise (default: %(default)g)"),
-    ("--jobs", _between(1, 1000, int), "N", "how many exercises run at once (default: one per core)"),
+    ("--jobs", int, "N", "how many exercises run at once (default: one per core)"),
 )  # fmt: skip
 
 
@@ -147,8 +135,7 @@ def _files_to_write(options: argparse.Namespace) -> list[tuple[Path, Callable]]:
     """
     if options.html and (reason := why_no_page()):
         raise ValueError(reason)
-    files = [(getattr(options, name), write) for name, write in WRITERS.items()]
-    files = [(path, write) for path, write in files if path]
+    files = [(path, write) for name, write in WRITERS.items() if (path := getattr(options, name))]
     for path, _ in files:
         is_new = not path.exists()
         try:
@@ -161,6 +148,5 @@ def _files_to_write(options: argparse.Namespace) -> list[tuple[Path, Callable]]:
 
 
 def _explained(exercise: Exercise) -> str:
-    number = "" if exercise.number == "seed" else f"{exercise.number}. "
-    about = f"{number}{exercise.title} ({exercise.file}): {exercise.about}"
-    return f"{about}\n{explain(exercise.number)}"
+    about = f"{exercise.number}. {exercise.title} ({exercise.file}): {exercise.about}"
+    return f"{about}\n{explain(exercise.number)}".removeprefix("seed. ")

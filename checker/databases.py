@@ -7,21 +7,22 @@ import contextlib
 import re
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 
+from checker.child.observe import plain
 from checker.isolation import isolation
 from checker.users import STRANGER, small_users
 from servers import Server, find_program, private_server, why_no_program
 
 DATABASE = "ALX_prodev"
 SYSTEM = ("information_schema", "mysql", "performance_schema", "sys")
-TABLE = """(
+USER_DATA = """
     user_id CHAR(36) CHARACTER SET ascii NOT NULL PRIMARY KEY,
     name VARCHAR(255) NOT NULL,
     email VARCHAR(255) NOT NULL,
     age DECIMAL(3,0) NOT NULL,
     INDEX (user_id)
-) CHARACTER SET utf8mb4"""
+"""
+USERS = "id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255), email VARCHAR(255), age INT"
 CLIENT = "checked"
 RIGHTS = (
     "SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, ALTER, INDEX, REFERENCES, CREATE VIEW, SHOW VIEW,"
@@ -52,14 +53,9 @@ class Database:
 
         self.server, self.socket, self.error = server, server.socket, mysql.connector.Error
         self._prepared: set[str] = set()
-        self.admin = mysql.connector.connect(
-            unix_socket=str(server.socket),
-            user=server.user,
-            password=server.password,
-            charset="utf8mb4",
-            collation="utf8mb4_general_ci",
-            autocommit=True,
-        )
+        login = {"user": server.user, "password": server.password, "unix_socket": str(self.socket)}
+        options = {"charset": "utf8mb4", "collation": "utf8mb4_general_ci", "autocommit": True}
+        self.admin = mysql.connector.connect(**login, **options)
         self.run(f"CREATE USER IF NOT EXISTS '{CLIENT}'@'%' IDENTIFIED BY '{CLIENT}'")
         self.run(f"GRANT {RIGHTS} ON *.* TO '{CLIENT}'@'%'")
 
@@ -86,19 +82,14 @@ class Database:
         self.run("TRUNCATE mysql.general_log")
         if tables:
             self.run(f"CREATE DATABASE {DATABASE} CHARACTER SET utf8mb4")
-            self.run(f"CREATE TABLE {DATABASE}.user_data {TABLE}")
-            self._add("user_data (user_id, name, email, age)", small_users())
-            self.run(
-                f"CREATE TABLE {DATABASE}.users (id INT PRIMARY KEY AUTO_INCREMENT, name VARCHAR(255),"
-                " email VARCHAR(255), age INT) CHARACTER SET utf8mb4"
-            )
-            self._add("users (name, email, age)", [row[1:] for row in small_users()])
+            self._make("user_data", USER_DATA, small_users())
+            self._make("users", USERS, [(n, *row[1:]) for n, row in enumerate(small_users(), 1)])
         self.run("SET GLOBAL general_log = ON")
 
-    def _add(self, table: str, rows: list[tuple]) -> None:
-        places = ", ".join(["%s"] * len(rows[0]))
+    def _make(self, table: str, columns: str, rows: list[tuple]) -> None:
+        self.run(f"CREATE TABLE {DATABASE}.{table} ({columns}) CHARACTER SET utf8mb4")
         with contextlib.closing(self.admin.cursor()) as cursor:
-            cursor.executemany(f"INSERT INTO {DATABASE}.{table} VALUES ({places})", rows)
+            cursor.executemany(f"INSERT INTO {DATABASE}.{table} VALUES (%s, %s, %s, %s)", rows)
 
     def prepare(self, name: str) -> None:
         """Make user_data available in the database that the answer uses, whatever its name.
@@ -112,24 +103,20 @@ class Database:
         self.run(f"CREATE DATABASE IF NOT EXISTS `{name}`")
         with contextlib.suppress(self.error):  # the table may have been dropped before
             for table in ("user_data", "users"):
-                self.run(
-                    f"CREATE VIEW IF NOT EXISTS `{name}`.{table} AS SELECT * FROM {DATABASE}.{table}"
-                )
+                same = f"SELECT * FROM {DATABASE}.{table}"
+                self.run(f"CREATE VIEW IF NOT EXISTS `{name}`.{table} AS {same}")
 
     def grow(self, form: str) -> int:
         """Add rows to make the table large; return how many bytes a client must receive for them."""
-        count = LARGE_ROWS[form]
-        digits = " UNION ALL ".join(f"SELECT {n} AS d" for n in range(10))
-        numbers = (
-            "SELECT a.d + 10 * b.d + 100 * c.d + 1000 * e.d + 10000 * f.d AS n FROM "
-            + ", ".join(f"({digits}) {name}" for name in "abcef")
-        )
-        width = WIDE if form == "wide" else 1
+        count, width = LARGE_ROWS[form], WIDE if form == "wide" else 1
+        digits = "(" + " UNION ALL ".join(f"SELECT {n} AS d" for n in range(10)) + ")"
         self.run(
             f"INSERT INTO {DATABASE}.user_data (user_id, name, email, age)"
             f" SELECT CONCAT('ffffffff-0000-4000-8000-', LPAD(HEX(n), 12, '0')),"
-            f" RPAD('Many', {width}, 'y'), RPAD(CONCAT('many', n), {width}, 'm'), 20 + n % 60"
-            f" FROM ({numbers}) numbers WHERE n < {count} ORDER BY n"
+            f" RPAD('Many', {width}, 'y'), RPAD(CONCAT('many', n), {width}, 'm'), 20 + n % 60 FROM"
+            " (SELECT CAST(CONCAT(a.d, b.d, c.d, e.d, f.d) AS UNSIGNED) AS n FROM"
+            f" {digits} a, {digits} b, {digits} c, {digits} e, {digits} f) numbers"
+            f" WHERE n < {count} ORDER BY n"
         )
         return count * (2 * width + 40 if form == "wide" else 7)
 
@@ -152,32 +139,29 @@ class Database:
 
     def rows(self) -> list[list]:
         """The committed rows of the answer's user_data: user_id, name, email, age."""
-        for name in self.databases_with_users()[:1]:
-            sql = f"SELECT user_id, name, email, age FROM `{name}`.user_data ORDER BY 1 LIMIT 2000"
-            with contextlib.suppress(self.error, ValueError):  # it has other columns or types
-                return [[*map(_text, row[:3]), _number(row[3])] for row in self.run(sql)]
+        for table in self._tables()[:1]:
+            sql = f"SELECT user_id, name, email, age + 0 FROM {table} ORDER BY 1 LIMIT 2000"
+            with contextlib.suppress(self.error):  # it has other columns
+                return plain(self.run(sql))
         return []
 
     def stored(self) -> int:
         """How many rows the answer's user_data has, whatever its columns."""
-        names = self.databases_with_users()[:1]
-        return sum(self.run(f"SELECT COUNT(*) FROM `{name}`.user_data")[0][0] for name in names)
+        return sum(self.run(f"SELECT COUNT(*) FROM {table}")[0][0] for table in self._tables()[:1])
 
-    def databases_with_users(self) -> list[str]:
+    def _tables(self) -> list[str]:
         found = self.run(
             "SELECT TABLE_SCHEMA FROM INFORMATION_SCHEMA.TABLES"
             " WHERE TABLE_NAME = 'user_data' AND TABLE_TYPE = 'BASE TABLE'"
         )
-        return [name for (name,) in found]
+        return [f"`{name}`.user_data" for (name,) in found]
 
     def add_stranger(self) -> None:
         """Add a row between two runs of seed.py, as another program might."""
-        for name in self.databases_with_users():
+        for table in self._tables():
+            sql = f"INSERT INTO {table} (user_id, name, email, age) VALUES (%s, %s, %s, %s)"
             with contextlib.suppress(Exception):  # the table has other columns: add no row
-                columns = "(user_id, name, email, age)"
-                self.run(
-                    f"INSERT INTO `{name}`.user_data {columns} VALUES (%s, %s, %s, %s)", STRANGER
-                )
+                self.run(sql, STRANGER)
 
     def columns(self) -> dict[str, str]:
         """The columns of the answer's user_data, and for each whether it is a key: PRI, UNI, MUL."""
@@ -185,7 +169,7 @@ class Database:
             "SELECT LOWER(COLUMN_NAME), COLUMN_KEY FROM INFORMATION_SCHEMA.COLUMNS"
             " WHERE TABLE_NAME = 'user_data' ORDER BY ORDINAL_POSITION"
         )
-        return {_text(name): _text(key) for name, key in found}
+        return dict(plain(found))
 
     def queries(self) -> list[str]:
         """The statements that the answer has run so far."""
@@ -194,16 +178,7 @@ class Database:
             " AND user_host LIKE %s LIMIT 3000",
             (f"%{CLIENT}%",),
         )
-        return [_text(text)[:500] for (text,) in found]
-
-
-def _number(value) -> int | float:
-    number = float(value or 0)
-    return int(number) if number.is_integer() else number
-
-
-def _text(value) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes | bytearray) else str(value)
+        return [plain(text, 500) for (text,) in found]
 
 
 def why_no_server() -> str | None:
@@ -217,7 +192,7 @@ def why_no_server() -> str | None:
     return None
 
 
-@contextmanager
+@contextlib.contextmanager
 def servers(count: int) -> Iterator[list[Database]]:
     """Run `count` private servers.
 

@@ -8,7 +8,8 @@ from checker.sandbox import Run
 from checker.sources import Source
 
 # A missing module is the answer's fault, except one of these or one that the answer declares.
-SAME_NAME = """
+# The package's name follows where it is another one.
+KNOWN = """
     aiocache aiofiles aiohttp aiomysql aiopg aioredis aiosqlite alembic anyio arrow asyncmy asyncpg
     asyncstdlib backoff bcrypt boltons cachetools click colorama colorlog cryptography cx_Oracle
     databases django dataset diskcache emoji environs fastapi flask freezegun humanize hypothesis
@@ -16,16 +17,13 @@ SAME_NAME = """
     oracledb orjson ormar pandas passlib peewee pendulum polars pony prettytable psutil pyarrow
     pydantic pymongo pyodbc pytest ratelimit redis requests retry retrying rich scipy seaborn simplejson
     sqlalchemy sqlite_utils sqlmodel sqlparse stamina structlog tabulate tenacity termcolor toml toolz
-    tortoise tqdm trio typer ujson unidecode uuid6 uvloop wrapt
+    tqdm trio typer ujson unidecode uuid6 uvloop wrapt MySQLdb=mysqlclient async_lru=async-lru
+    bs4=beautifulsoup4 dateutil=python-dateutil decouple=python-decouple dotenv=python-dotenv
+    environ=django-environ faker=Faker more_itertools=more-itertools mysql=mysql-connector-python
+    psycopg=psycopg[binary] psycopg2=psycopg2-binary pymysql=PyMySQL
+    pythonjsonlogger=python-json-logger tortoise=tortoise-orm yaml=PyYAML
 """
-PACKAGES = {name: name for name in SAME_NAME.split()} | {
-    "MySQLdb": "mysqlclient", "async_lru": "async-lru", "bs4": "beautifulsoup4",
-    "dateutil": "python-dateutil", "decouple": "python-decouple", "dotenv": "python-dotenv",
-    "environ": "django-environ", "faker": "Faker", "more_itertools": "more-itertools",
-    "mysql": "mysql-connector-python", "psycopg": "psycopg[binary]",
-    "psycopg2": "psycopg2-binary", "pymysql": "PyMySQL", "pythonjsonlogger": "python-json-logger",
-    "tortoise": "tortoise-orm", "yaml": "PyYAML",
-}  # fmt: skip
+PACKAGES = {name: package or name for name, package in re.findall(r"(\w+)=?(\S*)", KNOWN)}
 CANNOT_IMPORT = re.compile(r"cannot import name '(\w+)' from '([\w.-]+)'")
 
 

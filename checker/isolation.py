@@ -5,6 +5,7 @@ sees no other process, has no capabilities, and writes to file systems in memory
 This is done by bubblewrap, else by util-linux: the first way that works on this machine.
 """
 
+import contextlib
 import functools
 import os
 import secrets
@@ -68,12 +69,11 @@ def _works(way: Command) -> bool:
     with tempfile.TemporaryDirectory(prefix="check-") as folder:
         look = f"import ctypes, socket, sqlite3; open({str(PROBE_INSIDE)!r}).close()"
         shown = {str(PROBE.parent): str(PROBE_INSIDE.parent)}
-        try:
+        with contextlib.suppress(OSError, subprocess.TimeoutExpired):
             command = way(Path(folder), shown, [sys.executable, "-c", look])
             done = subprocess.run(command, env={}, cwd="/", capture_output=True, timeout=20)
-        except (OSError, subprocess.TimeoutExpired):
-            return False
-    return done.returncode == 0
+            return done.returncode == 0
+    return False
 
 
 def _bubblewrap(start: list, _folder: Path, shown: dict, program: list, writable=None) -> list[str]:
@@ -115,9 +115,8 @@ def _unshare(start: list, folder: Path, shown: dict, program: list, writable=Non
         if os.path.islink(source):
             script.append(f"ln -s {quote(os.readlink(source))} {quote('.' + place)}")
             continue
-        make = "mkdir -p" if os.path.isdir(source) else ": >"
-        script.append(f"{make} {quote('.' + place)}")
-        script.append(f"mount --rbind {quote(source)} {quote('.' + place)}")
+        make, inside = "mkdir -p" if os.path.isdir(source) else ": >", quote("." + place)
+        script += [f"{make} {inside}", f"mount --rbind {quote(source)} {inside}"]
         if source == str(writable):
             continue
         real = os.path.realpath(source)
@@ -128,10 +127,8 @@ def _unshare(start: list, folder: Path, shown: dict, program: list, writable=Non
             kept = [name for name in MOUNT_OPTIONS if flags & getattr(os, f"ST_{name.upper()}")]
             options = ",".join(["remount,bind,ro", *kept])
             script.append(f"mount -o {options} {quote('.' + place + part)}")
-    for device in DEVICES:
-        script.append(f": >.{device}; mount --bind {device} .{device}")
-    for place, target in _links(shown).items():
-        script.append(f"ln -s {target} .{place}")
+    script += [f": >.{device}; mount --bind {device} .{device}" for device in DEVICES]
+    script += [f"ln -s {target} .{place}" for place, target in _links(shown).items()]
     script.append("mount -t proc proc proc")
     if "--map-root-user" in start:  # else this would be the machine's limit, not the namespace's
         script.append("echo 0 >proc/sys/user/max_user_namespaces")
@@ -140,17 +137,14 @@ def _unshare(start: list, folder: Path, shown: dict, program: list, writable=Non
     script.append('PATH=$wanted; exec "$@"')
     setpriv = _tool("setpriv")
     spaces = ["--mount", "--pid", "--net", "--ipc", "--uts", "--fork", "--kill-child"]
-    if program[0] != setpriv:  # which would drop them itself
-        program = [setpriv, *NO_RIGHTS, *program]
+    drop = [setpriv, *NO_RIGHTS] if program[0] != setpriv else []  # which drops them itself
     shell = ["/bin/sh", "-c", "\n".join(script), "-"]
-    return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *program]
+    return [setpriv, "--pdeathsig", "KILL", *start, *spaces, "--", *shell, *drop, *program]
 
 
 def _links(shown: dict[str, str]) -> dict[str, str]:
-    inside = {
-        str(parent) for path in shown.values() for parent in (Path(path), *Path(path).parents)
-    }
-    return {place: target for place, target in LINKS.items() if place not in inside}
+    inside = list(map(Path, shown.values()))
+    return {p: to for p, to in LINKS.items() if not any(path.is_relative_to(p) for path in inside)}
 
 
 def _readable(shown: dict[str, str]) -> dict[str, str]:

@@ -1,7 +1,8 @@
 """Turn facts and evidence into results: the part that all topics share, and the verdict."""
 
 import re
-from dataclasses import dataclass, field
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
 from typing import NamedTuple
 
 from checker.answers import Answer
@@ -17,9 +18,8 @@ PASS, WRONG, CRASH, SYNTAX, MISSING = "PASS", "WRONG", "CRASH", "SYNTAX", "MISSI
 TIMEOUT, EXITED, NEEDS, SKIPPED = "TIMEOUT", "EXITED", "NEEDS-DEPENDENCY", "SKIPPED"
 CHECKER = "CHECKER"
 VERDICTS = (PASS, WRONG, CRASH, SYNTAX, MISSING, TIMEOUT, EXITED, NEEDS, SKIPPED, CHECKER)
-TELLING = re.compile(
-    r"error|exception|fail|denied|warn|could not|cannot|\d{4} \(\w{5}\)", re.IGNORECASE
-)  # the last is how mysql-connector shows an error: 1264 (22003)
+# The last is how mysql-connector shows an error: 1264 (22003).
+TELLING = re.compile(r"(?i)error|exception|fail|denied|warn|could not|cannot|\d{4} \(\w{5}\)")
 NOT_JUDGED = (NEEDS, SKIPPED, CHECKER)
 QUERY = re.compile(r"\s*(select|insert|create|update|delete)\b", re.IGNORECASE)
 
@@ -102,10 +102,6 @@ class Verdict:
     seconds: float = 0.0
 
     @property
-    def is_to_do(self) -> bool:
-        return self.verdict == MISSING and self.said.startswith("still to do")
-
-    @property
     def counted(self) -> list[Result]:
         return [result for result in self.results if not result.check.is_advice]
 
@@ -149,7 +145,7 @@ class Judge:
         return name in self.results and self.results[name].passed
 
     def failed(self, name: str) -> bool:
-        return name in self.results and not self.results[name].passed
+        return name in self.results and not self.passed(name)
 
     def items(self, step: str) -> list:
         value = self.fact(step)
@@ -174,10 +170,9 @@ class Judge:
         """The place of the `except` that hides an error: here, or in the seed.py that this file uses."""
         path = self.source.path
         root = path.parents[self.file.count("/")]
-        for one in dict.fromkeys((path, path.parent / "seed.py", root / "seed.py")):
-            source = Source(one) if one.is_file() else None
-            others = (r"(?!main)\w+",) if one == path else inside
-            for names in (inside, (r"\w*conn\w*",), others) if source else ():
+        for one in (path, path.parent / "seed.py", root / "seed.py"):
+            source, others = Source(one), (r"(?!main)\w+",) if one == path else inside
+            for names in (inside, (r"\w*conn\w*",), others):
                 if source.line_of(*names) and (line := source.line_of_swallow(*names)):
                     return f"{one.relative_to(root).as_posix()}:{line}"
         return ""
@@ -198,8 +193,7 @@ class Judge:
             self.check(name, False, said)
 
     def _record(self, name: str, passed: bool, said: str, place: str, hint: str, **more) -> None:
-        known = self.results.get(name)
-        if known is None or (known.passed and not passed):
+        if name not in self.results or (self.passed(name) and not passed):
             check = CHECKS[self.exercise.number][name]
             told = ("", "", "") if passed else (said, place, hint or check.hint)
             self.results[name] = Result(check, passed, *told, **more)
@@ -213,10 +207,9 @@ class Judge:
         if error is None:
             return False
         if self.tells_first(name, error):
-            said = f"{what} raised {describe(error)}"
-            if "'NoneType' object" in error["message"]:  # it may have hidden another error
-                said += self.printed(step)
-            exits = "SystemExit" in error["bases"]
+            # An error about None may have hidden another one.
+            more = self.printed(step) if "'NoneType' object" in error["message"] else ""
+            said, exits = f"{what} raised {describe(error)}{more}", "SystemExit" in error["bases"]
             self.fail_at(name, error, said, crashed=True, exits=exits)
         return True
 
@@ -241,19 +234,16 @@ class Judge:
         return bool(error.get("own")) or bool(expected and re.search(expected, chain))
 
     def place_of(self, error: dict) -> str:
-        place = error.get("place")
-        file, line = place or (self.file, self.line)
+        file, line = error.get("place") or (self.file, self.line)
         return f"{file}:{line}" if line else str(file)
 
-    def in_order(self) -> list[Result]:
+    def in_order(self) -> Iterator[Result]:
         """The results; a check without one, except advice, was not reached and does not pass."""
-        found = []
         for name, check in CHECKS[self.exercise.number].items():
             said = f"the answer did not get as far as this check: {check.looks_for}"
-            not_reached = Result(check, False, said, self.file, check.hint, decided=False)
             if name in self.results or not check.is_advice:
-                found.append(self.results.get(name, not_reached))
-        return found
+                not_reached = Result(check, False, said, self.file, check.hint, decided=False)
+                yield self.results.get(name, not_reached)
 
     # ---------------------------------------------------- checks that several exercises share
 
@@ -310,50 +300,44 @@ class Judge:
 
 def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
     """Decide the verdict from the checks' results and from how the child ended."""
-    run, failed_import = judge.run, judge.error("import")
     if verdict := _not_judged(judge, answer):
         return verdict
-    verdict = Verdict(judge.exercise, WRONG, place=judge.file, results=judge.in_order())
+    run, failed_import = judge.run, judge.error("import")
+    verdict = Verdict(judge.exercise, WRONG, results=list(judge.in_order()))
     failed, bases = verdict.failed, failed_import["bases"] if failed_import else ()
+    kind, said, hint, place = WRONG, "", "", judge.file
     if run.stopped:
-        verdict.verdict, verdict.said = CRASH, f"{run.stopped}, in the step {run.step!r}"
-        verdict.hint = "Look for a loop that writes files or starts processes without an end."
+        kind, said = CRASH, f"{run.stopped}, in the step {run.step!r}"
+        hint = "Look for a loop that writes files or starts processes without an end."
     elif judge.endless:
-        verdict.verdict, verdict.said = TIMEOUT, "the answer was still retrying after 99 failures"
-        verdict.hint = "What ends your loop if every attempt fails?"
+        kind, said = TIMEOUT, "the answer was still retrying after 99 failures"
+        hint = "What ends your loop if every attempt fails?"
     elif run.timed_out:
-        verdict.verdict = TIMEOUT
-        verdict.said = f"the answer exceeded the time limit while {doing(run.step)}"
-        verdict.hint = "Look for an endless loop, or for a wait that never ends."
+        kind, said = TIMEOUT, f"the answer exceeded the time limit while {doing(run.step)}"
+        hint = "Look for an endless loop, or for a wait that never ends."
     elif not run.done:
         by_signal = run.status is not None and (run.status < 0 or run.status > 128)
-        verdict.verdict = CRASH if by_signal else EXITED
-        how = "was killed" if by_signal else "ended its own process"
-        verdict.said = f"the answer {how} while {doing(run.step)}"
-        verdict.hint = "A function should return or raise an error, and never end the program."
+        kind, how = (CRASH, "was killed") if by_signal else (EXITED, "ended its own process")
+        said = f"the answer {how} while {doing(run.step)}"
+        hint = "A function should return or raise an error, and never end the program."
     elif failed and bases and not (needs_found and failed[0].decided and "Exception" not in bases):
-        verdict.verdict = EXITED if "SystemExit" in bases else CRASH
+        kind = EXITED if "SystemExit" in bases else CRASH
         more, hint = explain_import(failed_import, answer)
-        verdict.said = f"importing the file raised {describe(failed_import)}{more}"
-        verdict.hint, verdict.place = (
-            hint or hint_for(failed_import, IMPORT_HINT),
-            judge.place_of(failed_import),
-        )
+        said = f"importing the file raised {describe(failed_import)}{more}"
+        hint, place = hint or hint_for(failed_import, IMPORT_HINT), judge.place_of(failed_import)
     elif not needs_found:
         found = judge.fact("functions", "found") or []
         lacks = [name for name in NAMES[judge.exercise.number] if name not in found]
-        verdict.said = f"the file does not define {' or '.join(lacks)}"
-        verdict.hint = "Compare your names with the functions and classes that the task names."
+        said = f"the file does not define {' or '.join(lacks)}"
+        hint = "Compare your names with the functions and classes that the task names."
     elif not failed:
-        verdict.verdict = PASS
+        kind = PASS
     else:
         first = next((result for result in failed if result.exits), failed[0])
-        if first.exits:
-            verdict.verdict = EXITED
-        elif first.crashed or all(result.crashed for result in failed[:2]):
-            verdict.verdict = CRASH
-        verdict.said, verdict.hint, verdict.place = first.said, first.hint, first.place
-    return verdict
+        crashed = first.crashed or all(result.crashed for result in failed[:2])
+        kind = EXITED if first.exits else CRASH if crashed else WRONG
+        said, hint, place = first.said, first.hint, first.place
+    return replace(verdict, verdict=kind, said=said, hint=hint, place=place)
 
 
 def _not_judged(judge: Judge, answer: Answer) -> Verdict | None:

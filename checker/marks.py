@@ -5,8 +5,8 @@ import re
 from pathlib import Path
 
 from checker.answers import Answer
-from checker.judge import MISSING, NOT_JUDGED, PASS, Verdict
-from checker.report import printable
+from checker.judge import MISSING, PASS, Verdict
+from checker.report import not_judged, printable
 
 # A spreadsheet takes a cell that begins so for a formula; the wide signs are those of Japanese.
 FORMULA = re.compile(r"\s*[=+\-@＝＋－＠]|[\t\r\n]")  # noqa: RUF001
@@ -26,8 +26,7 @@ def write_csv(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> N
         for answer, verdicts in all_verdicts:
             cells = [f"{verdict.verdict} {verdict.score}".rstrip() for verdict in verdicts]
             points = sum(verdict.verdict == PASS for verdict in verdicts)
-            not_judged = sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
             missing = sum(verdict.verdict == MISSING for verdict in verdicts)
-            wrong = len(verdicts) - points - missing - not_judged
+            wrong = len(verdicts) - points - missing - (others := not_judged(verdicts))
             name = printable("'" * bool(FORMULA.match(answer.name)) + answer.name)
-            table.writerow([name, *cells, points, wrong, missing, not_judged, len(verdicts)])
+            table.writerow([name, *cells, points, wrong, missing, others, len(verdicts)])

@@ -14,7 +14,7 @@ class CountingProxy:
     """Forwards connections to the server's own socket until it is closed."""
 
     def __init__(self, path: Path, server: Path):
-        self.path, self._server = path, server
+        self._server = server
         self.sent = self.accepted = 0  # bytes, connections
         self._lock = threading.Lock()
         self._open: dict[socket.socket, tuple[int, socket.socket]] = {}  # number from 1, and server
@@ -48,21 +48,16 @@ class CountingProxy:
         with self._lock:
             for client, (_, server) in self._open.items():
                 _end(client, server)
-        self.path.unlink(missing_ok=True)
 
     def _accept(self) -> None:
         while True:
             try:
                 client, _ = self._listener.accept()
-            except OSError:  # closed
-                return
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CLIENT_BUFFER)
-            server = socket.socket(socket.AF_UNIX)
-            try:
+                server = socket.socket(socket.AF_UNIX)
                 server.connect(str(self._server))
-            except OSError:
-                client.close()
-                continue
+            except OSError:  # closed, or the server has ended
+                return self.refuse()
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, CLIENT_BUFFER)
             with self._lock:
                 self.accepted += 1
                 self._open[client] = (self.accepted, server)

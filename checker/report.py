@@ -7,10 +7,11 @@ from pathlib import Path
 from xml.etree import ElementTree as ET
 
 from checker.answers import Answer
-from checker.judge import MISSING, NOT_JUDGED, PASS, VERDICTS, WRONG, Verdict
+from checker.judge import CHECKER, MISSING, NOT_JUDGED, PASS, VERDICTS, WRONG, Verdict
 from checker.tasks import ROOT
 
 GREEN, RED, YELLOW, DIM, BOLD = "32", "31", "33", "2", "1"
+JUNIT = dict.fromkeys(NOT_JUDGED, "skipped") | {CHECKER: "error", PASS: ""}
 WIDTH = 100
 PARAGRAPH = textwrap.TextWrapper(WIDTH, " " * 5, " " * 7, break_on_hyphens=False)
 
@@ -18,8 +19,8 @@ PARAGRAPH = textwrap.TextWrapper(WIDTH, " " * 5, " " * 7, break_on_hyphens=False
 class Report:
     """Writes to a stream, with colours and progress only if it is a terminal."""
 
-    def __init__(self, stream=None):
-        self.stream = stream or sys.stdout
+    def __init__(self):
+        self.stream = sys.stdout
         self.is_terminal = self.stream.isatty()
 
     def line(self, text: str = "") -> None:
@@ -30,9 +31,8 @@ class Report:
 
     def progress(self, done: int, of: int, name: str) -> None:
         if self.is_terminal:
-            print(f"\r\x1b[K{done}/{of} {name}"[: WIDTH - 1], end="", file=self.stream, flush=True)
-            if done == of:
-                print("\r\x1b[K", end="", file=self.stream, flush=True)
+            text = f"{done}/{of} {name}"[: WIDTH - 5] if done < of else ""
+            print(f"\r\x1b[K{text}", end="", file=self.stream, flush=True)
 
     def details(self, answer: Answer, verdicts: list[Verdict]) -> None:
         """Print one answer: each exercise with its problems, then each piece of advice once."""
@@ -40,15 +40,14 @@ class Report:
         for verdict in verdicts:
             self._exercise(answer, verdict, problems(verdict))
         self._advice(verdicts)
-        total = [f"  {_right(verdicts)} of {len(verdicts)} right", _not_judged(verdicts)]
-        self.line(", ".join(filter(None, total)))
+        more = f", {number} not judged" if (number := not_judged(verdicts)) else ""
+        self.line(f"  {_right(verdicts)} of {len(verdicts)} right{more}")
 
     def _exercise(self, answer: Answer, verdict: Verdict, told: list[tuple]) -> None:
         name = "" if verdict.exercise.number == "seed" else verdict.exercise.number
         said = self.paint(f"{verdict.verdict:7}", _colour(verdict))
-        if verdict.is_to_do:
-            told = []
-            said += f" {verdict.said}"
+        if verdict.said.startswith("still to do"):
+            told, said = [], f"{said} {verdict.said}"
         self.line(f"  {name:>2} {verdict.exercise.title:20} {said} {verdict.score}".rstrip())
         if note := answer.note(verdict.exercise):
             self._indented(sentence(note), DIM)
@@ -77,10 +76,8 @@ class Report:
     def finished(self, answer: Answer, verdicts: list[Verdict]) -> None:
         """Print what may still be better, and where better answers are, when all are right."""
         self._advice(verdicts)
-        self.line(
-            f"All are right. To compare: the scripts in {ROOT}, and what they do better than the"
-        )
-        self.line(f"usual answers: {ROOT / 'docs' / 'mistakes.md'}")
+        self.line(f"All are right. To compare: the scripts in {ROOT}, and what they do")
+        self.line(f"better than the usual answers: {ROOT / 'docs' / 'mistakes.md'}")
 
     def _advice(self, verdicts: list[Verdict]) -> None:
         """Print each piece of advice once: what was seen where, then the hint that they share."""
@@ -106,29 +103,25 @@ class Report:
         """Print one line for each answer, with its exercises in order."""
         longest = max(len(answer.name) for answer, _ in all_verdicts)
         for answer, verdicts in all_verdicts:
-            cells = " ".join(self._cell(verdict) for verdict in verdicts)
+            cells = " ".join(map(self._cell, verdicts))
+            more = f"  {number} not judged" if (number := not_judged(verdicts)) else ""
             right = f"{_right(verdicts):2}/{len(verdicts)}"
-            line = f"{answer.name:{longest}}  {right}  {cells}  {_not_judged(verdicts)}"
-            self.line(line.rstrip())
+            self.line(f"{answer.name:{longest}}  {right}  {cells}{more}")
         self.line()
         totals = [v.verdict for _, verdicts in all_verdicts for v in verdicts]
         self.line("  ".join(f"{totals.count(v)} {v}" for v in VERDICTS if v in totals))
 
     def _cell(self, verdict: Verdict) -> str:
-        right = verdict.verdict == PASS
-        text = f"{verdict.exercise.number}:{'ok' if right else verdict.verdict}"
-        if verdict.verdict == WRONG:
-            text += verdict.score
-        return self.paint(text, _colour(verdict))
+        said = {PASS: "ok", WRONG: WRONG + verdict.score}.get(verdict.verdict, verdict.verdict)
+        return self.paint(f"{verdict.exercise.number}:{said}", _colour(verdict))
 
 
 def _right(verdicts: list[Verdict]) -> int:
     return sum(verdict.verdict == PASS for verdict in verdicts)
 
 
-def _not_judged(verdicts: list[Verdict]) -> str:
-    number = sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
-    return f"{number} not judged" if number else ""
+def not_judged(verdicts: list[Verdict]) -> int:
+    return sum(verdict.verdict in NOT_JUDGED for verdict in verdicts)
 
 
 def sentence(text: str) -> str:
@@ -150,73 +143,54 @@ def problems(verdict: Verdict) -> list[tuple[str, str, str]]:
     return checks if whole in checks else [whole, *checks]
 
 
-def as_data(all_verdicts: list[tuple[Answer, list[Verdict]]]) -> dict:
-    """The verdicts as dicts and lists for JSON."""
-    return {
-        "answers": [
-            {
-                "name": answer.name,
-                "right": _right(verdicts),
-                "of": len(verdicts),
-                "not_judged": sum(verdict.verdict in NOT_JUDGED for verdict in verdicts),
-                "exercises": [_exercise_data(answer, verdict) for verdict in verdicts],
-            }
-            for answer, verdicts in all_verdicts
-        ]
-    }
+def write_json(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
+    answers = [
+        {
+            "name": answer.name,
+            "right": _right(verdicts),
+            "of": len(verdicts),
+            "not_judged": not_judged(verdicts),
+            "exercises": [_exercise_data(answer, verdict) for verdict in verdicts],
+        }
+        for answer, verdicts in all_verdicts
+    ]
+    text = json.dumps({"answers": answers}, indent=1, ensure_ascii=False)
+    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
 
 
 def _exercise_data(answer: Answer, verdict: Verdict) -> dict:
-    found = {name: getattr(verdict, name) for name in ("verdict", "score", "said", "hint", "place")}
+    exercise, shared = verdict.exercise, ("said", "place", "hint")
     checks = [
         {"check": result.check.name, "severity": result.check.severity}
-        | {name: getattr(result, name) for name in ("passed", "said", "place", "hint", "decided")}
+        | {name: getattr(result, name) for name in ("passed", *shared, "decided")}
         for result in verdict.results
     ]
-    return {
-        "exercise": verdict.exercise.number,
-        "title": verdict.exercise.title,
-        **found,
-        "note": answer.note(verdict.exercise),
-        "seconds": round(verdict.seconds, 2),
-        "checks": checks,
-    }
-
-
-def write_json(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
-    text = json.dumps(as_data(all_verdicts), indent=1, ensure_ascii=False)
-    path.write_text(text + "\n", encoding="utf-8", errors="backslashreplace")
+    return (
+        {"exercise": exercise.number, "title": exercise.title, "note": answer.note(exercise)}
+        | {name: getattr(verdict, name) for name in ("verdict", "score", *shared)}
+        | {"seconds": round(verdict.seconds, 2), "checks": checks}
+    )
 
 
 def write_junit(path: Path, all_verdicts: list[tuple[Answer, list[Verdict]]]) -> None:
     """Write a suite per answer and a case per exercise: not judged is skipped, CHECKER an error."""
     suites = ET.Element("testsuites")
     for answer, verdicts in all_verdicts:
-        kinds = [_junit_kind(verdict) for verdict in verdicts]
-        suite = ET.SubElement(
-            suites, "testsuite", name=answer.name, tests=str(len(verdicts)),
-            failures=str(kinds.count("failure")), errors=str(kinds.count("error")),
-            skipped=str(kinds.count("skipped")),
-        )  # fmt: skip
-        for verdict, kind in zip(verdicts, kinds, strict=True):
-            name = f"{verdict.exercise.number} {verdict.exercise.title}"
-            case = ET.SubElement(
-                suite, "testcase", classname=answer.name, name=name, time=f"{verdict.seconds:.2f}"
-            )
+        kinds = [JUNIT.get(verdict.verdict, "failure") for verdict in verdicts]
+        counts = {"tests": len(kinds), "skipped": kinds.count("skipped")}
+        counts |= {f"{kind}s": kinds.count(kind) for kind in ("failure", "error")}
+        suite = ET.SubElement(suites, "testsuite", name=answer.name)
+        suite.attrib |= {name: str(number) for name, number in counts.items()}
+        for one, kind in zip(verdicts, kinds, strict=True):
+            named = {"name": f"{one.exercise.number} {one.exercise.title}"}
+            named |= {"classname": answer.name, "time": f"{one.seconds:.2f}"}
+            case = ET.SubElement(suite, "testcase", named)
             if kind:
-                message = printable(f"{verdict.verdict} {verdict.score}: {verdict.said}")
-                problem = ET.SubElement(case, kind, message=message)
-                problem.text = printable("\n".join(
-                    f"{r.check.name}: {r.said} ({r.place})\nhint: {r.hint}" for r in verdict.failed
-                ))  # fmt: skip
+                message = printable(f"{one.verdict} {one.score}: {one.said}")
+                told = [f"{r.check.name}: {r.said} ({r.place})\nhint: {r.hint}" for r in one.failed]
+                ET.SubElement(case, kind, message=message).text = printable("\n".join(told))
     ET.indent(suites)
     ET.ElementTree(suites).write(path, encoding="utf-8", xml_declaration=True)
-
-
-def _junit_kind(verdict: Verdict) -> str | None:
-    if verdict.verdict in NOT_JUDGED:
-        return "error" if verdict.verdict == "CHECKER" else "skipped"
-    return None if verdict.verdict == PASS else "failure"
 
 
 def printable(text: str) -> str:

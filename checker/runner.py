@@ -11,8 +11,8 @@ import time
 import traceback
 from collections.abc import Callable, Iterator
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
-from dataclasses import dataclass
 from pathlib import Path
+from typing import NamedTuple
 
 from checker import databases, sandbox, users
 from checker.answers import Answer
@@ -27,8 +27,7 @@ SECONDS = 20.0
 MAX_SERVERS = 8
 
 
-@dataclass(frozen=True)
-class Task:
+class Task(NamedTuple):
     answer: Answer
     exercise: Exercise
 
@@ -101,10 +100,9 @@ def check(
     sandbox.stopping.clear()
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(jobs) as pool:
         servers = servers or Servers(stack)
-        checker = _Checker(servers, seconds)
         try:
             # Here too: if SIGTERM comes while it submits, leaving the pool would wait for what runs.
-            running = {pool.submit(checker.check, task): task for task in tasks}
+            running = {pool.submit(_verdict, task, servers, seconds): task for task in tasks}
             pending = set(running)
             while pending:
                 servers.provide(count)
@@ -127,90 +125,79 @@ def wants_server(task: Task) -> bool:
     return any(re.search(r"\bmysql|MySQLdb", text) for text in beside)
 
 
-class _Checker:
-    def __init__(self, servers: Servers, seconds: float):
-        self._servers, self._seconds = servers, seconds
+def _verdict(task: Task, servers: Servers, seconds: float) -> Verdict:
+    """The verdict on one exercise; any error of the checker becomes a CHECKER verdict."""
+    started, mask = time.monotonic(), task.answer.mask
+    try:
+        verdict = _checked(task, servers, seconds)
+        verdict.results = [r._replace(said=mask(r.said)) for r in verdict.results]
+    except ServerLost as lost:
+        verdict = Verdict(task.exercise, CHECKER, str(lost))
+    except Exception:
+        said = "the checker failed: " + traceback.format_exc(limit=-4)
+        verdict = Verdict(task.exercise, CHECKER, said)
+    verdict.said, verdict.seconds = mask(verdict.said), time.monotonic() - started
+    return verdict
 
-    def check(self, task: Task) -> Verdict:
-        """The verdict on one exercise; any error of the checker becomes a CHECKER verdict."""
-        started = time.monotonic()
-        mask = task.answer.mask
-        try:
-            verdict = self._check(task)
-            verdict.results = [r._replace(said=mask(r.said)) for r in verdict.results]
-        except ServerLost as lost:
-            verdict = Verdict(task.exercise, CHECKER, str(lost))
-        except Exception:
-            said = "the checker failed: " + traceback.format_exc(limit=-4)
-            verdict = Verdict(task.exercise, CHECKER, said)
-        verdict.said, verdict.seconds = mask(verdict.said), time.monotonic() - started
-        return verdict
 
-    def _check(self, task: Task) -> Verdict:
-        answer, exercise = task.answer, task.exercise
-        file = answer.find(exercise)
-        if file is None:
-            return Verdict(exercise, MISSING, answer.why_missing(exercise))
-        place = file.relative_to(answer.root).as_posix()
-        if not file.resolve().is_relative_to(answer.root.resolve()):
-            return Verdict(exercise, MISSING, "the file is a link out of the answer", place=place)
-        source = Source(file)
-        if source.error:
-            line = getattr(source.error, "lineno", None)
-            said = f"Python cannot read the file: {getattr(source.error, 'msg', source.error)}"
-            place = f"{place}:{line}" if line else place
-            return Verdict(exercise, SYNTAX, said, source.syntax_hint(), place)
-        if source.is_empty():
-            return Verdict(exercise, MISSING, "the file contains no code", place=place)
-        to_do, names = source.to_do(), NAMES[exercise.number]
-        if to_do and all(name in to_do or not source.line_of(name) for name in names):
-            return Verdict(exercise, MISSING, f"still to do: {', '.join(to_do)}", place=place)
-        if not wants_server(task):
-            return self._run(task, file, place, source, None)
-        with self._servers.one() as server:
-            if server is None:
-                return Verdict(exercise, SKIPPED, self._servers.reason, place=place)
-            return self._run(task, file, place, source, server)
+def _checked(task: Task, servers: Servers, seconds: float) -> Verdict:
+    answer, exercise = task.answer, task.exercise
+    if (file := answer.find(exercise)) is None:
+        return Verdict(exercise, MISSING, answer.why_missing(exercise))
+    place = file.relative_to(answer.root).as_posix()
+    if not file.resolve().is_relative_to(answer.root.resolve()):
+        return Verdict(exercise, MISSING, "the file is a link out of the answer", place=place)
+    source = Source(file)
+    if source.error:
+        line = getattr(source.error, "lineno", None)
+        said = f"Python cannot read the file: {getattr(source.error, 'msg', source.error)}"
+        place = f"{place}:{line}" if line else place
+        return Verdict(exercise, SYNTAX, said, source.syntax_hint(), place)
+    if source.is_empty():
+        return Verdict(exercise, MISSING, "the file contains no code", place=place)
+    to_do, names = source.to_do(), NAMES[exercise.number]
+    if to_do and all(name in to_do or not source.line_of(name) for name in names):
+        return Verdict(exercise, MISSING, f"still to do: {', '.join(to_do)}", place=place)
+    needs_server = wants_server(task)
+    with servers.one() if needs_server else contextlib.nullcontext() as server:
+        if needs_server and server is None:
+            return Verdict(exercise, SKIPPED, servers.reason, place=place)
+        run = _run(task, file, server, seconds)
+    judge = Judge(exercise, run, source, place)
+    topic = importlib.import_module(f"checker.judge_{exercise.topic}")
+    needs_found = topic.JUDGE[exercise.number](judge)
+    judge.judge_import()
+    return judge_verdict(judge, answer, needs_found)
 
-    def _run(self, task: Task, file: Path, place: str, source: Source, server) -> Verdict:
-        answer, exercise = task.answer, task.exercise
-        with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
-            room = sandbox.Room(folder)
-            sandbox.copy_answer(answer.root, room.given / "answer")
-            copied, header = room.given / "answer" / place, _csv_header(answer)
-            copied.parent.mkdir(parents=True, exist_ok=True)
-            copied.write_bytes(file.read_bytes())
-            _put_data(task, room.given / "answer", copied.parent, header)
-            proxy = mysql = None
-            if server is not None:
-                server.reset(tables=exercise.number != "seed")
-                if exercise.number != "seed":
-                    server.prepare("alx_prodev")  # for answers that write USE alx_prodev
-                proxy = CountingProxy(room.socket, server.socket)
-                stack.enter_context(contextlib.closing(proxy))
-                mysql = dict.fromkeys(("user", "password"), databases.CLIENT)
-                mysql["socket"] = str(room.mysql)
-            order = {
-                "topic": exercise.topic,
-                "exercise": exercise.number,
-                "file": str(room.root / "answer" / place),
-                "root": str(room.root / "answer"),
-                "drivers": answer.drivers(),
-                "mysql": mysql,
-            }
-            evidence, environment = (
-                Evidence(exercise, server, proxy, room),
-                _environment(answer, room),
-            )
-            run = sandbox.run_child(order, room, environment, self._seconds, evidence.answer)
-            run.evidence["csv"] = {"header": ",".join(header)}
-            if server is not None:
-                server.end_connections()
-        judge = Judge(exercise, run, source, place)
-        topic = importlib.import_module(f"checker.judge_{exercise.topic}")
-        needs_found = topic.JUDGE[exercise.number](judge)
-        judge.judge_import()
-        return judge_verdict(judge, answer, needs_found)
+
+def _run(task: Task, file: Path, server: databases.Database | None, seconds: float) -> sandbox.Run:
+    answer, exercise = task.answer, task.exercise
+    place, header = file.relative_to(answer.root), _csv_header(answer)
+    with sandbox.scratch() as folder, contextlib.ExitStack() as stack:
+        room = sandbox.Room(folder)
+        sandbox.copy_answer(answer.root, room.given / "answer")
+        copied = room.given / "answer" / place
+        copied.parent.mkdir(parents=True, exist_ok=True)
+        copied.write_bytes(file.read_bytes())
+        _put_data(task, room.given / "answer", copied.parent, header)
+        proxy = mysql = None
+        if server is not None:
+            server.reset(tables=exercise.number != "seed")
+            if exercise.number != "seed":
+                server.prepare("alx_prodev")  # for answers that write USE alx_prodev
+            proxy = CountingProxy(room.socket, server.socket)
+            stack.enter_context(contextlib.closing(proxy))
+            mysql = dict.fromkeys(("user", "password"), databases.CLIENT)
+            mysql["unix_socket"] = str(room.mysql)
+        root = room.root / "answer"
+        order = {"topic": exercise.topic, "exercise": exercise.number, "mysql": mysql}
+        order |= {"root": str(root), "file": str(root / place), "drivers": answer.drivers()}
+        evidence = Evidence(exercise, server, proxy, room)
+        run = sandbox.run_child(order, room, _environment(answer, room), seconds, evidence.answer)
+        run.evidence["csv"] = {"header": ",".join(header)}
+        if server is not None:
+            server.end_connections()
+    return run
 
 
 def _put_data(task: Task, root: Path, beside: Path, header: list[str]) -> None:
@@ -232,8 +219,7 @@ def _csv_header(answer: Answer) -> list[str]:
 
     The course's file has no user_id, but some answers were written for a file that has one.
     """
-    own = (path for where in ("", "*/") for path in answer.root.glob(f"{where}user_data.csv"))
-    for path in sorted(own):
+    for path in sorted(answer.outer("user_data.csv")):
         line = read_source(path).partition("\n")[0]
         names = [name.strip().strip('"') for name in line.split(",")]
         if {"name", "email", "age"} <= {name.lower() for name in names} and len(names) <= 5:
@@ -246,15 +232,12 @@ def _csv_header(answer: Answer) -> list[str]:
 
 def _environment(answer: Answer, room: sandbox.Room) -> dict[str, str]:
     """The child's environment: nothing of the user's, and a value for each setting the code reads."""
-    home = room.root / "home"
-    return answer.settings() | {
+    # MYSQL_UNIX_PORT is for a C library that bypasses the redirection: our server, or none.
+    names = ("HOME", "TMPDIR", "MYSQL_HOME")
+    return answer.settings() | dict.fromkeys(names, f"{room.root}/home") | {
         "PATH": f"{os.path.dirname(sys.executable)}:/usr/local/bin:/usr/bin:/bin",
-        "HOME": str(home),
         "USER": databases.CLIENT,  # there is no /etc/passwd
-        "TMPDIR": str(home),
         "LANG": "C.UTF-8",
         "PYTHONDONTWRITEBYTECODE": "1",
-        # For a C library that bypasses the redirection: our server, or none.
         "MYSQL_UNIX_PORT": str(room.mysql),
-        "MYSQL_HOME": str(home),
-    }
+    }  # fmt: skip

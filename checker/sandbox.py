@@ -117,9 +117,8 @@ class Room:
         linux = [int(part) for part in re.findall(r"\d+", os.uname().release)[:2]]
         if self.isolated and (os.geteuid() == 0 or linux >= [5, 14]):
             limits["NPROC"] = 2 * MAX_PROCESSES
-        given = str(GIVEN if self.isolated else self.given)
         paths = {"scratch": str(self.root), "users_db": str(self._database / "users.db")}
-        return {"given": given, **paths, "limits": limits}
+        return {"given": str(GIVEN if self.isolated else self.given), "limits": limits} | paths
 
     def command(self, number: int) -> list[str]:
         python = [sys.executable, "-P", "-B"]
@@ -154,9 +153,7 @@ class Room:
         self._open.clear()
 
     def excess(self) -> str:
-        """What the child has too much of; an empty text if nothing, or if nothing can be seen."""
-        if not self.isolated:
-            return ""
+        """What the isolated child has too much of; an empty text if nothing."""
         found = [os.fstatvfs(self._open[name]) for name in ("database", "tmp")]
         if sum((one.f_blocks - one.f_bfree) * one.f_frsize for one in found) > MAX_WRITTEN:
             return f"the answer wrote more than {MAX_WRITTEN >> 20} MB"
@@ -221,7 +218,8 @@ def run_child(order: dict, room: Room, environment: dict, seconds: float, answer
         try:
             with contextlib.suppress(BrokenPipeError, ConnectionResetError):
                 room.open(_process_of(ours, seconds, room.isolated))
-                watch.start()
+                if room.isolated:  # else nothing can be seen
+                    watch.start()
                 message = {"token": token, **room.order(seconds), **order}
                 ours.sendall((json.dumps(message) + "\n").encode())
                 _listen(ours, run, token, time.monotonic() + seconds, answer)

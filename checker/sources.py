@@ -36,9 +36,7 @@ class Source:
         if any(map(MODULE_WITH_DIGIT.match, self.text.splitlines()[line - 1 : line])):
             return DIGIT_HINT
         if "outside" in str(self.error):
-            return (
-                "Only an `async def` can contain `await`, and only a function `return` or `yield`."
-            )
+            return "Only an `async def` can contain `await`, only a function `return` or `yield`."
         return "Check this line and the one before: brackets, quotes, colons and indentation."
 
     def names(self, imported: bool = True) -> set[str]:
@@ -88,7 +86,7 @@ class Source:
         for node in self._nodes(*inside):
             function = getattr(node, "func", None)
             name = getattr(function, "attr", getattr(function, "id", ""))
-            if any(re.fullmatch(one, name) for one in names):
+            if re.fullmatch("|".join(names), name):
                 return node.lineno
         return None
 
@@ -156,14 +154,12 @@ def secrets_in(text: str) -> Iterator[str]:
         return
     for node in ast.walk(tree):
         match node:
-            case ast.keyword(arg=str()):
-                pairs = [(node.arg, node.value)]
-            case ast.Assign():
-                pairs = [(ast.unparse(target), node.value) for target in node.targets]
-            case ast.Dict():
-                pairs = [
-                    (ast.unparse(k or v), v) for k, v in zip(node.keys, node.values, strict=True)
-                ]
+            case ast.keyword(str(name), value):
+                pairs = [(name, value)]
+            case ast.Assign(targets, value):
+                pairs = [(ast.unparse(target), value) for target in targets]
+            case ast.Dict(keys, values):
+                pairs = [(ast.unparse(k or v), v) for k, v in zip(keys, values, strict=True)]
             case ast.Call(args=[ast.Constant() as name, value, *_]):  # os.getenv("NAME", "default")
                 pairs = [(str(name.value), value)]
             case _:
@@ -175,7 +171,6 @@ def secrets_in(text: str) -> Iterator[str]:
 
 
 def _is_to_do(node: ast.stmt) -> bool:
-    functions = ast.FunctionDef | ast.AsyncFunctionDef
-    inside = [n for n in node.body if isinstance(n, functions)]
-    bodies = [n.body for n in inside] if isinstance(node, ast.ClassDef) else [node.body]
-    return any(ast.unparse(b[-1]).startswith("raise NotImplementedError") for b in bodies)
+    body = node.body if isinstance(node, ast.ClassDef) else [node]
+    ends = [ast.unparse(n.body[-1]) for n in body if isinstance(n, KINDS)]
+    return any(end.startswith("raise NotImplementedError") for end in ends)

@@ -1,16 +1,14 @@
 """check.py --watch: check an exercise again each time its file is saved."""
 
 import contextlib
-import os
 import time
 from pathlib import Path
 
 from checker import runner
-from checker.answers import Answer, find_answers
+from checker.answers import Answer, files, find_answers
 from checker.exercises import Exercise
 from checker.judge import PASS, Verdict
 from checker.report import Report
-from checker.sandbox import FOLDERS_LEFT_OUT
 
 POLL = 0.1  # seconds between two looks at the files
 
@@ -47,28 +45,19 @@ def watch(path: Path, exercises: list[Exercise], report: Report, *, seconds: flo
 
 def _saved(root: Path, seen: dict[Path, tuple]) -> tuple[set[Path], dict[Path, tuple]]:
     """The files that changed, came or went since `seen`, and all files as they are now."""
-    now = {}
-    for folder, folders, files in os.walk(root):
-        folders[:] = [f for f in folders if f not in FOLDERS_LEFT_OUT and not f.startswith(".")]
-        for path in (Path(folder, name) for name in files if not name.startswith(".")):
-            with contextlib.suppress(OSError):  # it has just gone
-                stat = path.stat()
-                now[path] = (stat.st_mtime_ns, stat.st_size, stat.st_ino)
+    now = {path: (s.st_mtime_ns, s.st_size, s.st_ino) for path, s in files(root).items()}
     return {path for path in now.keys() | seen.keys() if now.get(path) != seen.get(path)}, now
 
 
-def _is_due(
-    exercise: Exercise, answer: Answer, saved: set[Path], verdicts: dict[Exercise, Verdict]
-) -> bool:
+def _is_due(exercise: Exercise, answer: Answer, saved: set[Path], verdicts: dict) -> bool:
     """Whether its file was saved; if it is not right yet, a module beside its file counts, too."""
     file = answer.find(exercise)
     if file in saved or exercise not in verdicts:
         return True
     if verdicts[exercise].verdict == PASS:
         return False
-    is_gone = file is None and verdicts[exercise].place != ""
+    if file is None:
+        return verdicts[exercise].place != ""  # it was there
     own = {answer.find(other) for other in verdicts} - {answer.root / "seed.py"}
     beside = {path for path in saved if path.suffix == ".py" and path not in own}
-    return is_gone or (
-        file is not None and any(p.parent in (file.parent, answer.root) for p in beside)
-    )
+    return any(path.parent in (file.parent, answer.root) for path in beside)

@@ -12,6 +12,7 @@ import os
 import re
 import sqlite3
 import sys
+import traceback
 from collections.abc import Callable, Iterator
 from decimal import Decimal
 from itertools import islice
@@ -20,28 +21,20 @@ from types import ModuleType
 
 BUILTINS = {name: value for name, value in vars(builtins).items() if name != "_"}
 MAKES_TABLE = re.compile(rb"create\s+table", re.IGNORECASE)
+SEQUENCES = list | tuple | set | frozenset | sqlite3.Row
 MAX_ITEMS, MAX_TEXT, MAX_OUTPUT = 3000, 2000, 300_000
 
 
-class Output(io.TextIOWrapper):
-    """Standard output or error, kept in memory up to a limit."""
+class Output(io.BytesIO):
+    """Keeps what is written to a stream in memory, up to a limit, even if the answer closes it."""
 
-    def __init__(self):
-        self._kept = io.BytesIO()
-        super().__init__(io.BytesIO(), encoding="utf-8", errors="replace", write_through=True)
+    def write(self, data) -> int:
+        return super().write(data) if self.tell() < MAX_OUTPUT else len(data)
 
-    def write(self, text: str) -> int:
-        if not isinstance(text, str):
-            raise TypeError(f"write() argument must be str, not {type(text).__name__}")
-        if self._kept.tell() < MAX_OUTPUT:
-            self._kept.write(text.encode("utf-8", "replace"))
-        return len(text)
+    def close(self) -> None: ...
 
     def text(self) -> str:
-        return self._kept.getvalue().decode("utf-8", "replace")
-
-    def forget(self) -> None:
-        self._kept = io.BytesIO()
+        return self.getvalue().decode("utf-8", "replace")
 
 
 class Observer:
@@ -53,14 +46,21 @@ class Observer:
         self.output, self.errors = Output(), Output()
         self._own: list[BaseException] = []
         self.logged, self.hidden = [], []  # log lines that are shown, and those below the level
-        sys.stdout, sys.stderr = self.output, self.errors
+        sys.stdout, sys.stderr = (
+            io.TextIOWrapper(kept, "utf-8", "replace", write_through=True)
+            for kept in (self.output, self.errors)
+        )
         self._record_logging()
 
     @contextlib.contextmanager
     def step(self, name: str) -> Iterator[dict]:
         """Yield a dict and send it as the fact `name`; add "error" to it if the body raises one."""
         self._channel.send(step=name)
-        self.forget_output()
+        for kept in (self.output, self.errors):
+            kept.seek(0)
+            kept.truncate()
+        self.logged.clear()
+        self.hidden.clear()
         start, fact = len(self.watch.events), {}
         try:
             yield fact
@@ -69,7 +69,7 @@ class Observer:
             fact["error"] = self.describe(error)
         vars(builtins).update(BUILTINS)  # the answer may have replaced some
         fact["sqlite"] = self.watch.events[start : start + 2000]
-        fact["printed"] = self.output.text()[-MAX_OUTPUT:]
+        fact["printed"] = self.output.text()
         fact.setdefault("shown", self.shown()[-MAX_TEXT:])
         try:
             values = plain(fact, MAX_OUTPUT)
@@ -79,21 +79,15 @@ class Observer:
 
     def mark(self, name: str) -> None:
         """Let the parent inspect the server and the files as they are now."""
-        self._channel.ask(mark=name)
+        self._channel.send(mark=name)
 
-    def ask(self, request: str, **arguments) -> dict:
-        return self._channel.ask(request=request, **arguments)
+    def ask(self, request: str, **arguments) -> None:
+        self._channel.send(request=request, **arguments)
 
     def fault(self, error: BaseException) -> BaseException:
         """Remember an error that a function of ours will raise, to recognise it when it comes out."""
         self._own.append(error)
         return error
-
-    def forget_output(self) -> None:
-        self.output.forget()
-        self.errors.forget()
-        self.logged.clear()
-        self.hidden.clear()
 
     def shown(self) -> str:
         """Everything printed or logged since the step began."""
@@ -104,12 +98,9 @@ class Observer:
         spec = importlib.util.spec_from_file_location(file.stem, file)
         module = importlib.util.module_from_spec(spec)
         sys.modules[file.stem] = module
-        with self.step("import") as fact:
-            try:
-                self._execute(spec, module, file)
-            finally:
-                fact["names"] = [name for name in vars(module) if not name.startswith("__")]
-                module = sys.modules.get(file.stem, module)  # some replace it by a callable
+        with self.step("import"):
+            self._execute(spec, module, file)
+        module = sys.modules.get(file.stem, module)  # some replace it by a callable
         self.watch.reset()
         self.mark("imported")
         self.sleeps.clear()
@@ -131,15 +122,11 @@ class Observer:
 
     def describe(self, error: BaseException) -> dict:
         """The error as a dict, with the place in the answer where it was raised, if known."""
-        place = None
-        trace = error.__traceback__
-        while trace is not None:
-            name = trace.tb_frame.f_code.co_filename
-            if name.startswith(self._root):
-                place = [os.path.relpath(name, self._root), trace.tb_lineno]
-            trace = trace.tb_next
-        if isinstance(error, SyntaxError) and (error.filename or "").startswith(self._root):
-            place = [os.path.relpath(error.filename, self._root), error.lineno]
+        trace = traceback.walk_tb(error.__traceback__)
+        places = [(frame.f_code.co_filename, line) for frame, line in trace]
+        if isinstance(error, SyntaxError):
+            places.append((error.filename or "", error.lineno))
+        own = [place for place in places if place[0].startswith(self._root)]
         chain, left = [], [error]  # as a traceback shows them
         while left and len(chain) < 6:
             chain.append(e := left.pop(0))
@@ -150,7 +137,7 @@ class Observer:
             "bases": [base.__name__ for base in type(error).__mro__],
             "message": _message(error).replace(self._root + os.sep, ""),
             "module": getattr(error, "name", None) if isinstance(error, ImportError) else None,
-            "place": place,
+            "place": [os.path.relpath(own[-1][0], self._root), own[-1][1]] if own else None,
             "chain": [_message(e) for e in chain],
             "own": any(e is own for e in chain for own in self._own),
         }
@@ -181,7 +168,7 @@ def _message(error: BaseException) -> str:
 
 def plain(value, text: int = MAX_TEXT, depth: int = 6):
     """Convert a value for JSON: rows of any kind become lists or dicts, numbers stay numbers."""
-    if value is None or value is True or value is False or isinstance(value, float):
+    if value is None or isinstance(value, bool | float):
         return value
     if isinstance(value, int) and abs(value) < 1 << 63:
         return int(value)
@@ -194,13 +181,9 @@ def plain(value, text: int = MAX_TEXT, depth: int = 6):
     if depth and isinstance(value, dict):
         items = islice(value.items(), MAX_ITEMS)
         return {plain(str(k), text): plain(v, text, depth - 1) for k, v in items}
-    if depth and (isinstance(value, list | tuple | set | frozenset) or _is_row(value)):
+    if depth and isinstance(value, SEQUENCES):
         return [plain(item, text, depth - 1) for item in islice(value, MAX_ITEMS)]
     return {"$object": type(value).__name__}
-
-
-def _is_row(value) -> bool:
-    return type(value).__module__ == "sqlite3" and type(value).__name__ == "Row"
 
 
 def find(module: ModuleType, *patterns: str, kind: Callable = callable):
@@ -217,12 +200,7 @@ def is_own(module: ModuleType, value) -> bool:
     return getattr(value, "__module__", None) == module.__name__
 
 
-def call(
-    function: Callable,
-    values: dict[str, object],
-    otherwise: Callable | None = None,
-    variadic: str | None = None,
-):
+def call(function: Callable, values: dict, otherwise: Callable | None = None, variadic: str = ""):
     """Call the function; each parameter gets the value whose pattern matches its name, each value once.
 
     A parameter without a match keeps its default; if it has none, it gets `otherwise(name)`. The

@@ -14,6 +14,7 @@ import socket
 import sys
 import threading
 import time
+import traceback
 from pathlib import Path
 
 MAX_FORKS = 20
@@ -29,35 +30,26 @@ class Channel:
         self._lock = threading.Lock()
         self._pid = os.getpid()
         # Kept here, since the answer may replace json.dumps or os._exit.
-        self._dumps, self._loads, self._exit = json.dumps, json.loads, os._exit
-        self.order = self._loads(self._reader.readline())
+        self._dumps, self._exit = json.dumps, os._exit
+        self.order = json.loads(self._reader.readline())
         self._token = self.order.pop("token")
 
-    def send(self, *, waits: bool = False, **message) -> dict:
-        """Send a message; if it `waits`, return what the parent answers."""
+    def send(self, **message) -> None:
+        """Send a message; after a mark or a request, wait: the parent inspects this moment."""
         if os.getpid() != self._pid:  # a process that the answer forked must not report
             self._exit(1)
         line = self._dumps({"token": self._token, **message}) + "\n"
         with self._lock:
             self._socket.sendall(line.encode())
-            answer = self._reader.readline() if waits else b"{}"
-        if not answer:  # the parent is gone
-            self._exit(1)
-        return self._loads(answer)
-
-    def ask(self, **message) -> dict:
-        """Send, and wait until the parent has answered: it inspects the state at this moment."""
-        return self.send(waits=True, **message)
+            if {"mark", "request"} & message.keys() and not self._reader.readline():
+                self._exit(1)  # the parent is gone
 
 
 def limit(limits: dict) -> None:
     """Set the limits that end a runaway answer even if the parent is gone."""
     for name, value in limits.items():
-        kind = getattr(resource, f"RLIMIT_{name}")
-        hard = resource.getrlimit(kind)[1]
-        allowed = value if hard == resource.RLIM_INFINITY else min(value, hard)
-        with contextlib.suppress(OSError, ValueError):  # this system lacks this limit
-            resource.setrlimit(kind, (allowed, allowed))
+        with contextlib.suppress(OSError, ValueError):  # it is lower already, or not known here
+            resource.setrlimit(getattr(resource, f"RLIMIT_{name}"), (value, value))
 
 
 def forbid(mysql_socket: str | None) -> None:
@@ -76,23 +68,6 @@ def forbid(mysql_socket: str | None) -> None:
     sys.addaudithook(hook)
 
 
-def no_dotenv() -> None:
-    """Make python-dotenv load nothing, wherever a .env file is."""
-    with contextlib.suppress(ImportError):
-        import dotenv.main
-
-        for module in (dotenv, dotenv.main):
-            module.load_dotenv = lambda *_args, **_options: False
-            module.dotenv_values = lambda *_args, **_options: {}
-
-
-def record_sleeps() -> list[float]:
-    """Replace time.sleep by a function that only records the seconds, in a list."""
-    sleeps = []
-    time.sleep = lambda seconds: sleeps.append(float(seconds))
-    return sleeps
-
-
 def main() -> None:
     channel = Channel(int(sys.argv[1]))
     order = channel.order
@@ -104,7 +79,6 @@ def main() -> None:
     topic = importlib.import_module(f"checker.child.observe_{order['topic']}")
     sys.path.remove(root)
 
-    no_dotenv()
     if order["scratch"] != order["given"]:
         shutil.copytree(order["given"], order["scratch"])
     file = Path(order["file"])
@@ -112,19 +86,19 @@ def main() -> None:
     watch = watch_sqlite.install(order["users_db"], f"{order['given']}/users.db")
     redirect_mysql.install(order["mysql"], order["drivers"], channel)
     limit(order["limits"])
-    forbid(order["mysql"]["socket"] if order["mysql"] else None)
+    forbid(order["mysql"]["unix_socket"] if order["mysql"] else None)
 
-    sys.path[:0] = [str(file.parent)]
+    sys.path.insert(0, str(file.parent))
     sys.path.append(order["root"])
     sys.argv[:] = [str(file)]
     for stream in (1, 2):  # the parent reads what comes before the answer's code
         os.dup2(0, stream)
-    observer = observe.Observer(channel, watch, record_sleeps(), order["root"])
+    sleeps: list[float] = []
+    time.sleep = lambda seconds: sleeps.append(float(seconds))  # records the wait, and makes none
+    observer = observe.Observer(channel, watch, sleeps, order["root"])
     try:
         topic.OBSERVE[order["exercise"]](observer, file)
     except BaseException as error:  # our own error: the answer's errors are caught in their steps
-        import traceback
-
         channel.send(probe_error="".join(traceback.format_exception(error)))
     channel.send(done=True)
     os._exit(0)  # skips the answer's exit handlers and does not wait for its threads

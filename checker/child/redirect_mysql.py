@@ -8,10 +8,10 @@ import importlib
 import re
 
 # Options for the address, the user and encryption are replaced; the answer decides the others.
-ADDRESS = frozenset(
-    {"host", "port", "user", "username", "password", "passwd", "password1", "unix_socket"}
+REPLACED = re.compile(
+    "(host|port|user|username|password|passwd|password1|unix_socket)$"
+    "|ssl|tls|auth_plugin|client_cert|use_pure_ssl"
 )
-ENCRYPTION = ("ssl", "tls", "auth_plugin", "client_cert", "use_pure_ssl")
 # The drivers' default may exist in MySQL only.
 CHARSET = {"charset": "utf8mb4", "collation": "utf8mb4_general_ci"}
 opened = []  # keeps connections referenced: only close() closes one, never garbage collection
@@ -25,18 +25,15 @@ def install(mysql: dict | None, drivers: list[str], channel) -> None:
         if mysql is None:
             channel.send(no_server=True)
             raise ConnectionRefusedError("no MySQL or MariaDB server for this exercise")
-        own = [n for n in options if n not in ADDRESS and not n.startswith(ENCRYPTION)]
-        kept = {name: options[name] for name in own}
+        kept = {name: value for name, value in options.items() if not REPLACED.match(name)}
         for option in ("database", "db"):
             if name := kept.get(option):
                 kept[option] = re.sub(r"[^\w$-]", "_", str(name))[:60]
-                channel.ask(request="database", name=kept[option])
-        where = {name: mysql[name] for name in ("user", "password")}
-        return kept | where | {"unix_socket": mysql["socket"]}
+                channel.send(request="database", name=kept[option])
+        return kept | mysql
 
     for driver in drivers:
         with contextlib.suppress(ImportError):  # then the answer's own import says so
-            importlib.import_module(driver)
             patch = _patch_connector if driver == "mysql.connector" else _patch_others
             patch(address, driver)
 
@@ -67,12 +64,6 @@ def _patch_connector(address, _driver: str) -> None:
         queue(pool, connection)
 
     MySQLConnectionPool._queue_connection = queue_closed
-    import mysql.connector.optionfiles
-
-    mysql.connector.optionfiles.read_option_files = lambda **options: {
-        name: value for name, value in options.items() if not name.startswith("option_")
-    }
-    mysql.connector.read_option_files = mysql.connector.optionfiles.read_option_files
 
 
 def _patch_others(address, driver: str) -> None:
