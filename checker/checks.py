@@ -60,7 +60,7 @@ DEMO_CLOSED = Check("closed", "the demo function leaves no connection open", CLO
 CHECKS: dict[str, dict[str, Check]] = {
     "seed": _by_name(
         Check("database", "the database ALX_prodev exists after the run",
-              "Which statement creates a database only if it is missing?"),
+              "The task's database is ALX_prodev. Which statement creates it only if it is missing?"),
         Check("table", "user_data has the columns user_id (its primary key), name, email and age",
               "Compare your CREATE TABLE with the columns in the task, one by one."),
         Check("rows", "every row of the CSV file is stored and committed",
@@ -98,14 +98,14 @@ CHECKS: dict[str, dict[str, Check]] = {
         Check("order", "the rows are in the table's order, or sorted by one column",
               "By how much must the offset grow from one page to the next? Is each page in the query's order?"),
         Check("single page", "paginate_users(page_size, offset) returns the page that starts at that offset",
-              "Call paginate_users(2, 0), then paginate_users(2, 2)."),
+              "`offset` counts rows, not pages. Call paginate_users(2, 0), then paginate_users(2, 2)."),
         STREAM_LAZY, STOP_EARLY, STOP_ERROR, CLOSED, ERRORS, NO_ORDER, DEMO, AT_IMPORT,
     ),
     "4": _by_name(
         Check("ages", "stream_user_ages yields each user's age once, as a number",
-              "Print the type and the value of the first age that you yield."),
+              "Print the first age that you yield, and its type. Then count the ages: is there one for each user?"),
         Check("average", "the correct average age is printed or returned",
-              "Calculate the average of three users by hand and compare."),
+              "Print the sum, the number by which you divide it, and the result. What do /, // and round() do with decimals?"),
         Check("no list", "the average is computed without keeping the ages in memory",
               "Which two numbers must you keep to compute an average, if you see each age only once?"),
         Check("no AVG", "the average is computed in Python, not by SQL's AVG",

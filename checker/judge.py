@@ -61,7 +61,7 @@ STEPS = (
     (r"rows|ages|.* of \d+|parameters|quote|form .*", "reading all its rows"),
     (r"first|second|stopped", "reading two items of a large table"),
     (r"processing", "calling batch_processing()"),
-    (r"single page", "calling paginate_users()"),
+    (r"single page.*", "calling paginate_users()"),
     (r"average.*|kept ages", "computing the average"),
     (r"first run|second run", "running the functions of seed.py"),
     (r"all users", "calling async_fetch_users()"),

@@ -2,6 +2,7 @@
 
 import operator
 import re
+from collections.abc import Iterator
 
 from checker.checks import CLOSED, STOP_EARLY
 from checker.child.wanted import NAMES
@@ -18,13 +19,13 @@ ENOUGH = 400  # the child reads no further, and the small table has fewer rows
 CONNECT = r"(?!is_|re)\w*[Cc]onnect(?!ed)\w*"
 INSERT = r"insert\s+(ignore\s+)?into"
 UNREAD = "Unread result found"
-INSERT = r"insert\s+(ignore\s+)?into"
 FAULTS = {"gone": "the table dropped", "refuse": "a server that refuses connections"}
 # What a driver says of a missing table, and of a connection that is lost or refused.
 DATABASE = (
     r"\b(1146|1356|20\d\d|4031)\b|doesn't exist|(?i:can't connect|lost connection)|gone away"
     r"|not available|refused|pool exhausted"
 )
+Compared = Iterator[tuple[str, str]]  # checks, and what is said of each; '' if it is right
 NO_ROWS = "Run the query by itself on the same database. How many rows does it return?"
 NOT_REACHED = "Your code closes the others. Which path through it does not reach close()?"
 SERVER_HINT = "Which module connects to a MySQL server, and what does your seed.py use?"
@@ -33,30 +34,24 @@ KINDS = (
     (r"stopped reading after", "What ends your loop when there are no more rows?", ""),
     (r"got None", "A function without `yield` and `return` returns None. What gives the rows?", ""),
     (r"(?<!\d)(\d+) of \1 users are missing|ages, got 0", NO_ROWS, ""),
-    (r"older than 25 are missing: the last", "Do you process every batch? What ends your loop?", ""),
     (r"missing: the last", "What ends your loop or query, and what handles the rows that are left?",
      r"\blimit\s+\d+\s*[\"';]|\bif\s+len\(|%\s*\d+\s*==\s*0"),
     (r"missing: the first", "Which line reads or skips rows before the first one is yielded or stored?",
      r"\bnext\(|\bif\b.*fetchone\("),
     (r"missing: those aged", "Which condition leaves these users out: a WHERE in the SQL, or an `if`?",
      r"\b(where|if)\b.*\bage\b"),
+    (r"missing: .* same name", "Two people can have the same name. What makes a user the same user?",
+     r"\bname *= *%|\bif\b.*name|unique.*name|name.*unique"),
     (r"missing: one after|more than once",
      "What happens between two batches or pages? If you use an offset, by how much does it grow?",
      r"offset\s*(\+=|=.*\+)"),
-    (r"third page are missing", "`offset` counts rows, not pages. Which OFFSET does your query get?",
-     r"offset\s*\*|\*\s*offset"),
+    (r"third page are missing", "", r"offset\s*\*|\*\s*offset"),
     (r"rows like", "Compare the rows that you yield with SELECT * FROM user_data.", r"[\"']\s*select\b"),
     (r"the rows are neither", "", r"order\s+by"),
-    (r"expected numbers|sizes were|as lists of rows", "", r"(?m)fetchmany\((\d+)?\)|^ +yield\b"),
-    (r"\d ages, got", "Does your query give one row, and your loop one value, for each user?",
-     r"\bdistinct\b"),
-    (r"divided by", "Print the sum, and the number by which you divide it.",
-     r"(?m)^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$"),
-    (r"without its fraction", "Which division keeps the fraction: / or // ?", r"\w *// *\w"),
-    (r"two decimals", "The task shows two decimals. What do f'{value:.2f}' and round(value, 2) give?",
-     ""),
-    (r"databases are (?!none)", "The task's database is ALX_prodev. What does your statement create?",
-     r"create\s+database"),
+    (r"expected numbers|sizes were|as lists of rows", "", r"fetchmany\((\d+)?\)|^ +yield\b"),
+    (r"\d ages, got", "", r"\bdistinct\b"),
+    (r"divided by|its fraction", "", r"^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$|\w *// *\w"),
+    (r"databases are (?!none)", "", r"create\s+database"),
     (r"primary key$", "", r"user_id[`\"]? +((var)?char|binary|uuid|int|text)"),
     (r"no table|no column|primary key$", "", r"create\s+table"),
     (r"rows are stored", "", INSERT),
@@ -66,12 +61,10 @@ KINDS = (
 def judge_seed(judge: Judge) -> bool:
     if len(judge.fact("functions", "found") or []) < len(CALLS):
         return False
-    failed = _failed_call(judge, "first run")
+    failed = judge.text("first run", "call") if judge.error("first run") else ""
     if failed:
         judge.crashed(CALLS[failed], "first run", f"{failed}()")
-        if CALLS[failed] == "database":
-            return True
-    elif not _connected(judge, "database"):
+    if CALLS.get(failed) == "database" or not _connected(judge, "database"):
         return True
     names = judge.evidence("first run", "databases") or []
     said = f"the databases are {', '.join(names) or 'none'}"
@@ -90,7 +83,8 @@ def judge_seed(judge: Judge) -> bool:
     rows = judge.evidence("first run", "user_data") or []
     file = f"the checker's user_data.csv, whose header is {judge.evidence('csv', 'header')}"
     said = f"{stored} rows are stored and committed, of the {len(expected)} users in {file}"
-    missing = [row for row in expected if row[1] not in {found[1] for found in rows}]
+    emails = {str(row[2]).lower() for row in rows}
+    missing = [row for row in expected if row[2].lower() not in emails]
     if len(missing) == len(expected) - stored and (which := which_rows(missing, expected)):
         said += f"; missing{which}"
     _compared(judge, "rows", "" if stored == len(expected) else said, "first run", "insert_data")
@@ -98,16 +92,10 @@ def judge_seed(judge: Judge) -> bool:
     if stored and columns.keys() >= set(COLUMNS):
         said = _wrong_values(rows)
         judge.check("values", not said, said, line)
-    if failed := _failed_call(judge, "second run"):
-        judge.crashed("twice", "second run", f"{failed}() in the second run")
-    elif stored and judge.seen("second run"):
+    again = f"{judge.text('second run', 'call')}() in the second run"
+    if not judge.crashed("twice", "second run", again) and stored and judge.seen("second run"):
         _second_run(judge, stored, line)
     return True
-
-
-def _failed_call(judge: Judge, run: str) -> str:
-    """The function whose call failed in this run; '' if none did."""
-    return judge.text(run, "call") if judge.error(run) else ""
 
 
 def _wrong_columns(columns: dict) -> str:
@@ -144,57 +132,54 @@ def _second_run(judge: Judge, stored: int, line: int | None) -> None:
     judge.check("twice", not added, said, line)
 
 
-def judge_stream(judge: Judge) -> bool:
-    (name,) = _names(judge)
-    if _ended(judge, "rows", "rows", f"{name}()"):
-        said = compare_rows(judge.fact("rows"), _users(judge), "users")
-        _compared(judge, "rows", said, "rows", name)
-    _closed(judge, "rows", "reading to the end", name)
-    _server(judge, "rows", name)
-    return judge.seen("rows")
+def judge_generator(judge: Judge) -> bool:
+    """Judge exercise 1, 2, 3 or 4: each step by its comparison, then what only the server shows."""
+    number, users = judge.exercise.number, judge.evidence("imported", "user_data") or []
+    steps, usual = STEPS[number], [*NAMES[number]]
+    found = judge.fact("functions", "found") or usual
+    names = [str(name) or one for name, one in zip(found, usual, strict=False)]
+    for step, (which, check, call, compare) in steps.items():
+        name, what = names[which], call.format(names[which])
+        if not judge.seen(step):
+            if judge.run.done:
+                judge.absent(check, f"there is no function {usual[which]}")
+        elif not judge.crashed(check, step, what):
+            for one, said in compare(judge, step, users):
+                _compared(judge, one, said, step, name, what)
+        _closed(judge, step, what if which else f"{what}, read to the end,", name)
+    if number == "4":
+        _without_list(judge, names[1])
+    first, (_, check, *_) = next(iter(steps.items()))
+    _server(judge, check, names)
+    if number in "23":
+        _offset(judge)
+    return judge.seen(first) or (number != "3" and any(map(judge.seen, steps)))
 
 
-def judge_batches(judge: Judge) -> bool:
-    name, processing = _names(judge)
-    users, what = _users(judge), f"{processing}()"
-    _chunks(judge, "batches", (10, 19, 1), name)
-    if _ended(judge, "filter", "processing", what, "batch_processing"):
-        shown = f"{judge.text('processing', 'printed')} {judge.fact('processing')}"
-        found = [row for row in users if row[0] in shown or row[2] in shown
-                 or re.search(rf"{re.escape(row[1])}(?!\d)", shown)]  # fmt: skip
-        expected = [row for row in users if row[3] > 25]
-        missing = [row for row in expected if row not in found]
-        said = f"{len(missing)} of the {len(expected)} users older than 25 are missing"
-        said = f"{said}{which_rows(missing, expected)}" if missing else ""
-        if young := [row[3] for row in found if row[3] <= 25]:
-            said = f"the result includes users aged {min(young):g}"
-        if young or not judge.failed("rows"):  # missing rows are missing here, too
-            _compared(judge, "filter", said, "processing", processing, what)
-        printed = "checker.example" in judge.text("processing", "printed")
-        said = f"{what} returns or yields the users, but prints none"
-        judge.check("prints", printed or bool(missing), said, judge.source.line_of(processing))
-    _closed(judge, "processing", what, name)
-    _server(judge, "rows", name, processing)
-    _offset(judge)
-    return judge.seen("batches of 10") or judge.seen("processing")
+def _rows(judge: Judge, step: str, users: list) -> Compared:
+    yield "rows", compare_rows(judge.fact(step), users, "users")
 
 
-def judge_pages(judge: Judge) -> bool:
-    name, single = _names(judge)
-    users, what = _users(judge), f"{single}(10, 20)"
-    _chunks(judge, "pages", (10, 19), name)
-    if _ended(judge, "single page", "single page", what, "paginate_users"):
-        page, beyond = judge.items("single page"), judge.fact("single page", "beyond")
-        said = compare_rows(judge.fact("single page"), users[20:30], "rows of the third page")
-        queries = " ".join(_queries(judge, "single page done"))
-        if re.search(r"(?i)order\s+by", queries) and len(page) == 10:
-            said = ""  # another order has another third page
-        if not said and isinstance(beyond, list) and beyond:
-            said = f"a page after the last row has {count(len(beyond), 'row')}"
-        _compared(judge, "single page", said, "single page", single, what)
-    _server(judge, "rows", name, single)
-    _offset(judge)
-    return judge.seen("pages of 10")
+def _chunks(judge: Judge, step: str, users: list) -> Compared:
+    """Batches or pages: all rows, in lists of the right sizes, and pages in a sensible order."""
+    plural, _, size = step.split()
+    chunks, rows = judge.fact(step), judge.items(step)
+    first = rows[0] if rows else chunks
+    if places([first], users) == [0] or not all(isinstance(c, list) for c in (chunks, *rows)):
+        yield "sizes", f"expected {plural} as lists of rows, got {short(first)}"
+        if rows:
+            yield "rows", compare_rows(rows, users, "users")
+        return
+    rows = [row for chunk in chunks for row in chunk]
+    yield "rows", compare_rows(rows, users, "users")
+    if plural == "pages" and not judge.failed("rows"):
+        said = "the rows are neither in the table's order nor sorted by one column"
+        yield "order", "" if _is_in_order(rows, users) else said
+    *full, last = map(len, chunks or [[]])
+    if rows or full:
+        right = set(full) <= {int(size)} and 0 < last <= int(size)
+        said = f"the last sizes were {', '.join(map(str, [*full, last][-3:]))}"
+        yield "sizes", "" if right else said
 
 
 def _is_in_order(rows: list, users: list) -> bool:
@@ -206,34 +191,81 @@ def _is_in_order(rows: list, users: list) -> bool:
     return any(order in (sorted(order), sorted(order, reverse=True)) for order in orders)
 
 
-def judge_ages(judge: Judge) -> bool:
-    name, average = _names(judge)
-    ages = sorted(row[3] for row in _users(judge))
-    if _ended(judge, "ages", "ages", f"{name}()", "stream_user_ages"):
-        found, said = judge.fact("ages"), ""
-        numbers = isinstance(found, list) and all(isinstance(age, int | float) for age in found)
-        if not numbers:
-            said = f"expected numbers, got {short(found[0] if isinstance(found, list) else found)}"
-        elif len(found) != len(ages):
-            said = f"expected {len(ages)} ages, got {len(found)}"
-        elif sorted(found) != ages or not ages:
-            said = "the ages are not those of the table"
-        _compared(judge, "ages", said, "ages", name)
-    _closed(judge, "ages", "reading to the end", name)
-    _average(judge, average, ages)
-    _closed(judge, "average", "computing the average", name)
-    _server(judge, "ages", name, average)
-    return judge.seen("ages") or judge.seen("average")
+def _older(judge: Judge, step: str, users: list) -> Compared:
+    """The users older than 25, found in what is printed or returned: by id or email, or by name."""
+    shown, expected = f"{judge.text(step, 'printed')} {judge.fact(step)}", []
+    by = next((n for n in (0, 2) if any(row[n] in shown for row in users)), 1)
+    values = [row[by] for row in users]
+    times = [len(re.findall(rf"{re.escape(value)}(?!\d)", shown)) for value in values]
+    # Of two users with the same name, the second is there if the name is there twice.
+    found = [row for n, row in enumerate(users) if times[n] > values[:n].count(values[n])]
+    expected = [row for row in users if row[3] > 25]
+    missing = [row for row in expected if row not in found]
+    if young := [row[3] for row in found if row[3] <= 25]:
+        yield "filter", f"the result includes users aged {min(young):g}"
+    elif not missing:
+        yield "filter", ""
+    elif not judge.failed("rows"):  # missing rows are missing here, too
+        said = f"{len(missing)} of the {len(expected)} users older than 25 are missing"
+        yield "filter", said + which_rows(missing, expected)
+    printed = "checker.example" in judge.text(step, "printed")
+    said = "the users are returned or yielded, but none is printed"
+    yield "prints", "" if printed or missing else said
 
 
-def _average(judge: Judge, name: str, ages: list) -> None:
+def _third_page(judge: Judge, step: str, users: list) -> Compared:
+    said = compare_rows(judge.fact(step), users[20:30], "rows of the third page")
+    sorts = any(re.search(r"(?i)order\s+by", query) for query in _queries(judge, f"{step} done"))
+    # Another order has another third page.
+    yield "single page", "" if sorts and len(judge.items(step)) == 10 else said
+
+
+def _page_beyond(judge: Judge, step: str, _users: list) -> Compared:
+    rows = len(judge.items(step))
+    yield "single page", f"a page after the last row has {count(rows, 'row')}" if rows else ""
+
+
+def _ages(judge: Judge, step: str, users: list) -> Compared:
+    found, ages, said = judge.fact(step), sorted(row[3] for row in users), ""
+    if not isinstance(found, list) or not all(isinstance(age, int | float) for age in found):
+        said = f"expected numbers, got {short(found[0] if isinstance(found, list) else found)}"
+    elif len(found) != len(ages):
+        said = f"expected {len(ages)} ages, got {len(found)}"
+    elif sorted(found) != ages or not ages:
+        said = "the ages are not those of the table"
+    yield "ages", said
+
+
+def _average(judge: Judge, step: str, users: list) -> Compared:
+    """The average that was printed or returned; if it is wrong, how it may have come about."""
+    found = [q for q in _queries(judge, f"{step} done") if re.search(r"(?i)\bavg\s*\(", q)]
+    yield "no AVG", f"the server ran {short(found[:1])}" if found else ""
+    if judge.failed("ages"):  # of other ages, the average is another
+        return
+    shown = f"{judge.text(step, 'shown')} {judge.fact(step)}"
+    numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", shown)]
+    total, number = sum(row[3] for row in users), len(users)
+    expected = total / number if users else 0.0
+    if not numbers:
+        program = judge.fact(step, "program")
+        more = ", and there is no function that computes the average" if program else ""
+        yield "average", f"expected {expected:.2f}, got no number{more}"
+        return
+    nearest, said = min(numbers, key=lambda n: abs(n - expected)), ""
+    divisors = [n for n in (number, number - 1, number + 1) if n > 0]
+    by = next((n for n in divisors if abs(nearest - total / n) <= 0.005001), 0)
+    if by != number:
+        said = f"expected {expected:.2f}, got {nearest:.10g}"
+        if by:
+            said += f": the sum divided by {by}, not by {number}"
+        elif nearest == int(expected):
+            said += ", without its fraction"
+    yield "average", said
+
+
+def _without_list(judge: Judge, name: str) -> None:
+    """Check that the average keeps no ages in memory, and survives an empty table."""
     line, what = judge.source.line_of(name), "computing the average"
-    if _ended(judge, "average", "average", what):
-        if not judge.failed("ages"):  # of other ages, the average is another
-            _compared(judge, "average", _wrong_average(judge, ages), "average", name)
-        found = [q for q in _queries(judge, "average done") if re.search(r"(?i)\bavg\s*\(", q)]
-        where = judge.source.line_with(r"\bavg\s*\(") or line
-        judge.check("no AVG", not found, f"the server ran {short(found[:1])}", where)
     kept, read = judge.number("kept ages", "kept"), judge.number("kept ages", "read")
     where = judge.source.line_of_call("list", "append", "fetchall", "sorted", "tee", inside=(name,))
     if read and not judge.error("kept ages"):
@@ -248,80 +280,8 @@ def _average(judge: Judge, name: str, ages: list) -> None:
         judge.check("empty", mild, said, judge.place_of(error) if error else line)
 
 
-def _wrong_average(judge: Judge, ages: list) -> str:
-    """What is wrong with the average that was printed or returned, and how it may have come about."""
-    shown = f"{judge.text('average', 'shown')} {judge.fact('average')}"
-    numbers = [float(n) for n in re.findall(r"-?\d+(?:\.\d+)?", shown)]
-    total, number = sum(ages), len(ages)
-    expected = total / number if ages else 0.0
-    if not numbers:
-        more = ", and there is no function that computes the average"
-        program = judge.fact("average", "program")
-        return f"expected {expected:.2f}, got no number{more if program else ''}"
-    nearest = min(numbers, key=lambda n: abs(n - expected))
-    if (off := abs(nearest - expected)) <= 0.005001:
-        return ""
-    said = f"expected {expected:.2f}, got {nearest:.10g}"
-    divisors = (n for n in (number - 1, number + 1) if n > 0)
-    if other := next((n for n in divisors if abs(nearest - total / n) <= 0.005001), 0):
-        return f"{said}: the sum divided by {other}, not by {number}"
-    if nearest == int(expected):
-        return f"{said}, without its fraction"
-    return f"{said}, which is not the same to two decimals" if off < 0.5 else said
-
-
-def _chunks(judge: Judge, plural: str, sizes: tuple, name: str) -> None:
-    """Check batches or pages: all rows, in lists of the right sizes, and pages in a sensible order."""
-    users = _users(judge)
-    for size in sizes:
-        step, what = f"{plural} of {size}", f"{name}({size})"
-        if not _ended(judge, "rows", step, what):
-            continue
-        chunks, rows, more = judge.fact(step), judge.items(step), (step, name, what)
-        first = rows[0] if rows else chunks
-        if places([first], users) == [0] or not all(
-            isinstance(chunk, list) for chunk in (chunks, *rows)
-        ):
-            said = f"expected {plural} as lists of rows, got {short(first)}"
-            _compared(judge, "sizes", said, *more)
-            if rows:
-                _compared(judge, "rows", compare_rows(rows, users, "users"), *more)
-            return
-        rows = [row for chunk in chunks for row in chunk]
-        _compared(judge, "rows", compare_rows(rows, users, "users"), *more)
-        if plural == "pages" and not judge.failed("rows"):
-            said = "the rows are neither in the table's order nor sorted by one column"
-            _compared(judge, "order", "" if _is_in_order(rows, users) else said, step, name)
-        *full, last = map(len, chunks or [[]])
-        if rows or full:
-            right = set(full) <= {size} and 0 < last <= size
-            said = "" if right else f"the last sizes were {', '.join(map(str, [*full, last][-3:]))}"
-            _compared(judge, "sizes", said, *more)
-        _closed(judge, step, f"reading {plural} of {size} to the end", name)
-
-
-def _names(judge: Judge) -> list[str]:
-    """The names of the functions that the child called; the course's names where it found none."""
-    usual = NAMES[judge.exercise.number]
-    found = judge.fact("functions", "found") or [""] * len(usual)
-    return [str(name) or one for name, one in zip(found, usual, strict=False)]
-
-
-def _users(judge: Judge) -> list:
-    return judge.evidence("imported", "user_data") or []
-
-
 def _queries(judge: Judge, mark: str) -> list[str]:
     return judge.evidence(mark, "queries") or []
-
-
-def _ended(judge: Judge, check: str, step: str, what: str, function: str = "") -> bool:
-    """Whether the step ended without an error; if not, or without a function, fail the check."""
-    if not judge.seen(step):
-        if function and judge.run.done:
-            judge.absent(check, f"there is no function {function}")
-        return False
-    return not judge.crashed(check, step, what)
 
 
 def _compared(judge: Judge, check: str, said: str, step: str, name: str, what: str = "") -> None:
@@ -377,11 +337,8 @@ def _left_open(
     judge.check(check, not left, said, place, hint)
 
 
-def _server(judge: Judge, first: str, *names: str) -> None:
-    """Judge what only the server shows: laziness, connections, its errors.
-
-    `names` are the functions that were tried without table and server, the generator first.
-    """
+def _server(judge: Judge, first: str, names: list[str]) -> None:
+    """Judge what only the server shows: laziness, connections, its errors."""
     if _connected(judge, first if judge.seen("first") and not judge.error("first") else ""):
         _laziness(judge, first, names[0])
         _errors(judge, names)
@@ -400,13 +357,12 @@ def _connected(judge: Judge, check: str) -> bool:
 
 def _laziness(judge: Judge, first: str, name: str) -> None:
     error, source, what = judge.error("first"), judge.source, f"{name}()"
-    if not judge.seen("first") or (error and error["type"] != "StopIteration"):
-        judge.crashed("lazy", "first", f"{what} with a large table")
-        return
     line, kind = source.line_of(name), judge.text("first", "kind")
-    if error or kind == "NoneType":
+    if kind == "NoneType" or (error and error["type"] == "StopIteration"):
         if not judge.failed(first):
             judge.check("lazy", False, f"{what} gives no row of a large table", line, NO_ROWS)
+        return
+    if judge.crashed("lazy", "first", f"{what} with a large table") or not judge.seen("first"):
         return
     said = f"{what} returns a {kind}, not a generator"
     judge.check("lazy", bool(judge.fact("first", "iterator")), said, line)
@@ -436,7 +392,7 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
         judge.check("stop quietly", not error, said, place, hint)
 
 
-def _errors(judge: Judge, names: tuple[str, ...]) -> None:
+def _errors(judge: Judge, names: list[str]) -> None:
     """Check that the database's own error reaches the caller; the first that does not is reported."""
     tried = [(s, when, name) for who, name in zip(("generator", "caller"), names, strict=False)
              for fault, when in FAULTS.items() if judge.seen(s := f"{fault} {who}")]  # fmt: skip
@@ -468,10 +424,16 @@ def _offset(judge: Judge) -> None:
     judge.check("order by", not unordered, said, judge.source.line_with(r"\boffset\b"))
 
 
-JUDGE = {
-    "seed": judge_seed,
-    "1": judge_stream,
-    "2": judge_batches,
-    "3": judge_pages,
-    "4": judge_ages,
+# The steps of exercises 1 to 4: which function (the generator is 0), the check, the call, and how its
+# result is compared.
+STEPS = {
+    "1": {"rows": (0, "rows", "{}()", _rows)},
+    "2": {f"batches of {n}": (0, "rows", f"{{}}({n})", _chunks) for n in (10, 19, 1)}
+    | {"processing": (1, "filter", "{}()", _older)},
+    "3": {f"pages of {n}": (0, "rows", f"{{}}({n})", _chunks) for n in (10, 19)}
+    | {"single page": (1, "single page", "{}(10, 20)", _third_page)}
+    | {"single page beyond": (1, "single page", "{}(10, 1000)", _page_beyond)},
+    "4": {"ages": (0, "ages", "{}()", _ages)}
+    | {"average": (1, "average", "computing the average", _average)},
 }
+JUDGE = {"seed": judge_seed, **dict.fromkeys(STEPS, judge_generator)}

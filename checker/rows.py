@@ -61,6 +61,10 @@ def which_rows(missing: list, expected: list) -> str:
     for end, rows in (("first", expected[:number]), ("last", expected[-number:])):
         if missing == rows:
             return f": the {end} {number}" if number > 1 else f": the {end} one"
+    if len(missing[0]) == 4 and missing == [
+        row for n, row in enumerate(expected) if row[1] in (other[1] for other in expected[:n])
+    ]:
+        return ": the second of the same name"
     is_regular = number > 1 and missing == expected[first :: first + 1]
     return f": one after every {first} rows" if is_regular else ""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 NAMES = ("Ada", "Grace", "Linus", "Björn", "Siobhán O'Brien", "Ngozi", "José", "Ayşe", 'Li "Bo"')
 AGES = (25, 26, 40, 41, 18, 67, 33, 52, 107, 29, 24, 45, 71)
+TWIN = 29
 STRANGER = ("99999999-0000-4000-8000-000000000001", "Somebody Else", "else@checker.example", 44)
 
 
@@ -16,12 +17,12 @@ def small_users() -> list[tuple[str, str, str, int]]:
     """57 users in user_id order, whose ids in the table users are 1 to 57.
 
     No usual batch size divides 57, but 19 does. Names have accents and quotes, some emails a capital
-    letter, and some ages three digits.
+    letter, and some ages three digits. Two users have the same name, with other emails and ages.
     """
     return [
         (
             f"{number:08x}-0000-4000-8000-{number * 7919:012x}",
-            f"{NAMES[number % len(NAMES)]} {number}",
+            f"{NAMES[number % len(NAMES)]} {20 if number == TWIN else number}",
             f"{'user' if number % 4 else 'User'}{number}@checker.example",
             AGES[number % len(AGES)],
         )

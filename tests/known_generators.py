@@ -16,7 +16,9 @@ FILES = {
 }
 
 
-def _case(name: str, exercise: str, changes: dict[str, str], *expected, line: int = 0) -> Case:
+def _case(
+    name: str, exercise: str, changes: dict[str, str], *expected, line: int = 0, hint: str = ""
+) -> Case:
     """The plain answer with some changes; what is expected as in Case."""
     text = (FOLDER / FILES[exercise]).read_text(encoding="utf-8")
     if exercise in "34":  # it uses a seed.py, which these answers do not have
@@ -26,7 +28,9 @@ def _case(name: str, exercise: str, changes: dict[str, str], *expected, line: in
     for old, new in changes.items():
         assert old in text, (name, old)
         text = text.replace(old, new)
-    return Case(name, exercise, text, *expected, **({"line": line} if line else {}))
+    return Case(name, exercise, text, *expected)._replace(
+        hint=hint, **({"line": line} if line else {})
+    )
 
 
 HELPER = """import mysql.connector
@@ -175,6 +179,17 @@ HIDES_IN_AGES = {
     "    finally:": "    except mysql.connector.Error as error:\n        print(error)\n    finally:"
 }
 
+BY_NAME = {"email = %s": "name = %s", '(row["email"],)': '(row["name"],)'}
+EACH_NAME_ONCE = {
+    "        for row in cursor:\n": "        seen = set()\n        for row in cursor:\n"
+    '            if row["name"] in seen:\n                continue\n'
+    '            seen.add(row["name"])\n'
+}
+NAMES_ONLY = {"print(user)": "print(user['name'], user['age'])"}
+EACH_NAME_PRINTED_ONCE = {
+    "    for batch in": "    seen = set()\n    for batch in",
+    "> 25:\n": "> 25 and not (user['name'] in seen or seen.add(user['name'])):\n",
+}
 LAST_ROWS = {
     "    connection.commit()\n": "",
     "    with open": "    done = 0\n    with open",
@@ -200,6 +215,8 @@ CASES = [
           "deleted a row that another program had added", line=25),
     _case("another database", "seed", {"ALX_prodev": "prodev"}, WRONG, ("database",), "the databases are prodev", line=13),
     _case("loses the last rows", "seed", LAST_ROWS, WRONG, ("rows",), "; missing: the last 7", line=50),
+    _case("looks up names", "seed", BY_NAME, WRONG, ("rows",), "; missing: the second of the same name", line=41,
+          hint="Two people can have the same name"),
     _case("skips the first row", "seed", {"        for row in csv.DictReader(file)": "        reader = csv.DictReader(file)\n        next(reader)\n        for row in reader"},
           WRONG, ("rows",), "; missing: the first one", line=41),
     _case("inserts again", "seed", {"                continue\n": "                pass\n"},
@@ -224,8 +241,14 @@ CASES = [
     _case("cursor closes first", "1", CURSOR_CLOSE_FIRST, WRONG, ("stop early",),
           "InternalError: Unread result found: this error came before your code had closed", line=14),
     _case("gives nothing", "1", {"yield row": "pass"}, WRONG, ("rows",), "expected a list of users, got None"),
+    _case("each name once", "1", EACH_NAME_ONCE, WRONG, ("rows",),
+          "1 of 57 users are missing: the second of the same name", line=13, hint="Two people can have the same name"),
     _case("wrong parameters", "1", {"stream_users()": "stream_users(connection)"}, CRASH, ("rows",), "missing 1 required"),
     _case("another spelling, and leaks", "2", BATCHES_THAT_LEAK, WRONG, ("stop early", "closed"), "garbage collector did"),
+    _case("prints each name once", "2", EACH_NAME_PRINTED_ONCE, WRONG, ("filter",),
+          "1 of the 44 users older than 25 are missing: the second of the same name", line=23),
+    _case("prints names only", "2", NAMES_ONLY, PASS),
+    _case("prints each name once, and names only", "2", EACH_NAME_PRINTED_ONCE | NAMES_ONLY, WRONG, ("filter",), "users older than 25 are missing"),
     _case("processing hides", "2", HIDES_IN_PROCESSING, WRONG, ("errors",),
           "with the table dropped, batch_processing() raised no error; it printed: Error: 1146", line=23),
     _case("generator hides", "2", HIDDEN_CONNECT, WRONG, ("errors",),

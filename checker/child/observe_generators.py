@@ -66,22 +66,32 @@ def _insert(module, insert, connection) -> None:
             raise error from None
 
 
+def _load(observer: Observer, file: Path, number: str) -> tuple:
+    """Import the file and find its functions, None for one that is missing; report their names."""
+    module, functions = observer.load(file), []
+
+    def is_own_average(value) -> bool:
+        return callable(value) and is_own(module, value) and value not in functions
+
+    for patterns in NAMES[number].values():
+        kind = is_own_average if number == "4" and functions else callable
+        # The course's main file calls the module of exercise 1.
+        functions.append(module if callable(module) else find(module, *patterns, kind=kind))
+    with observer.step("functions") as fact:  # '' for one without a name of its own
+        names = {id(value): name for name, value in vars(module).items()}
+        fact["found"] = ["" if f is None else names.get(id(f), "") for f in functions]
+    return module, *functions
+
+
 def stream(observer: Observer, file: Path) -> None:
-    module = observer.load(file)
-    exact, *similar = NAMES["1"]["stream_users"]
-    function = find(module, exact)
-    if function is None:  # the course's main file calls the module
-        function = module if callable(module) else find(module, *similar)
-    _found(observer, module, function)
+    _, function = _load(observer, file, "1")
     if function is not None:
         _values(observer, "rows", lambda: _take(function()))
     _server(observer, function)
 
 
 def batches(observer: Observer, file: Path) -> None:
-    module = observer.load(file)
-    generator, processing = (find(module, *patterns) for patterns in NAMES["2"].values())
-    _found(observer, module, generator, processing)
+    _, generator, processing = _load(observer, file, "2")
     _chunks(observer, generator, "batches", (10, 19, 1))
     ten, process = _with(generator, 10), _with(processing, 10)
     if process:
@@ -90,26 +100,16 @@ def batches(observer: Observer, file: Path) -> None:
 
 
 def pages(observer: Observer, file: Path) -> None:
-    module = observer.load(file)
-    lazy, single = (find(module, *patterns) for patterns in NAMES["3"].values())
-    _found(observer, module, lazy, single)
+    _, lazy, single = _load(observer, file, "3")
     _chunks(observer, lazy, "pages", (10, 19))
     if single is not None:
-        with observer.step("single page") as fact:
-            fact["value"] = finish(_with(single, 10, 20)())
-            fact["beyond"] = finish(_with(single, 10, 1000)())
-        observer.mark("single page done")
+        _values(observer, "single page", lambda: finish(_with(single, 10, 20)()))
+        _values(observer, "single page beyond", lambda: finish(_with(single, 10, 1000)()))
     _server(observer, _with(lazy, 10), _with(single, 10, 0))
 
 
 def ages(observer: Observer, file: Path) -> None:
-    module = observer.load(file)
-    generator = find(module, *NAMES["4"]["stream_user_ages"])
-    average = find(
-        module, *NAMES["4"]["calculate_average_age"],
-        kind=lambda value: callable(value) and is_own(module, value) and value is not generator,
-    )  # fmt: skip
-    _found(observer, module, generator, average)
+    module, generator, average = _load(observer, file, "4")
     if generator is not None:
         _values(observer, "ages", lambda: _take(generator()))
 
@@ -129,13 +129,6 @@ def ages(observer: Observer, file: Path) -> None:
     with observer.step("average of none") as fact:
         fact["value"] = compute()
     _server(observer, generator, None if average is None else compute)
-
-
-def _found(observer: Observer, module, *functions) -> None:
-    """Report the functions' names; '' for one that is missing or has no name of its own."""
-    with observer.step("functions") as fact:
-        names = {id(value): name for name, value in vars(module).items()}
-        fact["found"] = ["" if f is None else names.get(id(f), "") for f in functions]
 
 
 def _values(observer: Observer, name: str, read: Callable) -> None:
@@ -177,12 +170,11 @@ def _laziness(observer: Observer, start: Callable) -> None:
         result = start()
         fact["kind"] = type(result).__name__
         fact["iterator"] = not isinstance(result, list | tuple | set | dict | str)
+        fact["iterator"] &= isinstance(result, Iterable)
         if isinstance(result, Iterable):
             items = iter(result)
             next(items)
             observer.mark("first")
-        else:
-            fact["iterator"] = False
     with observer.step("second"):
         if items is not None:
             next(items)
@@ -217,11 +209,10 @@ class _Stream:
     def __init__(self, generator):
         self._generator = generator
 
-    def __call__(self):
-        return self._generator()
-
     def __iter__(self):
         return iter(self._generator())
+
+    __call__ = __iter__
 
 
 class _Age(int):
