@@ -59,7 +59,7 @@ STEPS = (
     (r"import", "importing the file"),
     (r"decorated", "decorating a function"),
     (r"rows|ages|.* of \d+|parameters|quote|form .*", "reading all its rows"),
-    (r"first|second|stopped", "reading two items of a large table"),
+    (r"first|stopped", "reading two items of a large table"),
     (r"processing", "calling batch_processing()"),
     (r"single page.*", "calling paginate_users()"),
     (r"average.*|kept ages", "computing the average"),

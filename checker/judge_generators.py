@@ -18,6 +18,7 @@ LAZY_SHARE = 0.5
 ENOUGH = 400  # the child reads no further, and the small table has fewer rows
 CONNECT = r"(?!is_|re)\w*[Cc]onnect(?!ed)\w*"
 INSERT = r"insert\s+(ignore\s+)?into"
+ORDER = r"order\s+by"
 UNREAD = "Unread result found"
 FAULTS = {"gone": "the table dropped", "refuse": "a server that refuses connections"}
 # What a driver says of a missing table, and of a connection that is lost or refused.
@@ -47,7 +48,8 @@ KINDS = (
      r"offset\s*(\+=|=.*\+)"),
     (r"third page are missing", "", r"offset\s*\*|\*\s*offset"),
     (r"rows like", "Compare the rows that you yield with SELECT * FROM user_data.", r"[\"']\s*select\b"),
-    (r"the rows are neither", "", r"order\s+by"),
+    (r"the rows are neither", "", ORDER),
+    (r"the server ran", "", r"\boffset\b|\bavg\s*\("),
     (r"expected numbers|sizes were|as lists of rows", "", r"fetchmany\((\d+)?\)|^ +yield\b"),
     (r"\d ages, got", "", r"\bdistinct\b"),
     (r"divided by|its fraction", "", r"^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$|\w *// *\w"),
@@ -146,13 +148,11 @@ def judge_generator(judge: Judge) -> bool:
         elif not judge.crashed(check, step, what):
             for one, said in compare(judge, step, users):
                 _compared(judge, one, said, step, name, what)
-        _closed(judge, step, what if which else f"{what}, read to the end,", name)
+            _closed(judge, step, what if which else f"{what}, read to the end,", name)
     if number == "4":
         _without_list(judge, names[1])
     first, (_, check, *_) = next(iter(steps.items()))
     _server(judge, check, names)
-    if number in "23":
-        _offset(judge)
     return judge.seen(first) or (number != "3" and any(map(judge.seen, steps)))
 
 
@@ -163,6 +163,9 @@ def _rows(judge: Judge, step: str, users: list) -> Compared:
 def _chunks(judge: Judge, step: str, users: list) -> Compared:
     """Batches or pages: all rows, in lists of the right sizes, and pages in a sensible order."""
     plural, _, size = step.split()
+    pages = _queries(judge, step, r"\boffset\b|limit\s+\d+\s*,")
+    unordered = [query for query in pages if query not in _queries(judge, step, ORDER)][:1]
+    yield "order by", f"the server ran {unordered[0]}" if unordered else ""
     chunks, rows = judge.fact(step), judge.items(step)
     first = rows[0] if rows else chunks
     if places([first], users) == [0] or not all(isinstance(c, list) for c in (chunks, *rows)):
@@ -215,9 +218,8 @@ def _older(judge: Judge, step: str, users: list) -> Compared:
 
 def _third_page(judge: Judge, step: str, users: list) -> Compared:
     said = compare_rows(judge.fact(step), users[20:30], "rows of the third page")
-    sorts = any(re.search(r"(?i)order\s+by", query) for query in _queries(judge, f"{step} done"))
-    # Another order has another third page.
-    yield "single page", "" if sorts and len(judge.items(step)) == 10 else said
+    another = _queries(judge, step, ORDER) and len(judge.items(step)) == 10
+    yield "single page", "" if another else said  # another order has another third page
 
 
 def _page_beyond(judge: Judge, step: str, _users: list) -> Compared:
@@ -238,7 +240,7 @@ def _ages(judge: Judge, step: str, users: list) -> Compared:
 
 def _average(judge: Judge, step: str, users: list) -> Compared:
     """The average that was printed or returned; if it is wrong, how it may have come about."""
-    found = [q for q in _queries(judge, f"{step} done") if re.search(r"(?i)\bavg\s*\(", q)]
+    found = _queries(judge, step, r"\bavg\s*\(")
     yield "no AVG", f"the server ran {short(found[:1])}" if found else ""
     if judge.failed("ages"):  # of other ages, the average is another
         return
@@ -280,8 +282,10 @@ def _without_list(judge: Judge, name: str) -> None:
         judge.check("empty", mild, said, judge.place_of(error) if error else line)
 
 
-def _queries(judge: Judge, mark: str) -> list[str]:
-    return judge.evidence(mark, "queries") or []
+def _queries(judge: Judge, step: str, pattern: str) -> list[str]:
+    """The queries with this pattern that the server had run by the end of the step."""
+    queries = judge.evidence(f"{step} done", "queries") or []
+    return [query for query in queries if re.search(pattern, query, re.IGNORECASE)]
 
 
 def _compared(judge: Judge, check: str, said: str, step: str, name: str, what: str = "") -> None:
@@ -307,34 +311,33 @@ def _closed(judge: Judge, step: str, what: str, name: str) -> None:
     if left := judge.evidence("imported", "open"):
         said = f"importing the file leaves {count(left, 'connection')} open"
         judge.check("closed", False, said, judge.source.line_of_call(CONNECT))
-    elif judge.error(step) is None:
-        left, opened = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
-        said = f"{what} opens {count(left, 'connection')} that your code never closes"
-        if left < opened:
-            said = f"{what} opens {opened} connections, and your code does not close {left} of them"
-        hint = NOT_REACHED if left < opened else CLOSED.hint
-        _left_open(judge, "closed", step, left, said, name, hint)
+        return
+    left, opened = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
+    said, hint = (
+        f"{what} opens {count(left, 'connection')} that your code never closes",
+        CLOSED.hint,
+    )
+    if left < opened:
+        said = f"{what} opens {opened} connections, and your code does not close {left} of them"
+        hint = NOT_REACHED
+    _left_open(judge, "closed", step, said if left else "", name, hint)
 
 
-def _left_open(
-    judge: Judge, check: str, step: str, left: int, said: str, name: str, hint: str
-) -> None:
-    """Check that no connection is left; name what came before the answer's own close(), if anything.
+def _left_open(judge: Judge, check: str, step: str, said: str, name: str, hint: str) -> None:
+    """Check that no connection is left, or `said`; name what came before the answer's own close().
 
     Unless the hint is that nothing is closed, the place is the close() that was not reached.
     """
-    if not judge.seen(step):
-        return
     source, error = judge.source, judge.error(step)
     calls = (CONNECT,) if hint == CLOSED.hint else ("close", CONNECT)
     lines = (source.line_of_call(call, inside=inside) for call in calls for inside in ((name,), ()))
     place = next(filter(None, lines), None)
-    if UNREAD in f"{(error or {}).get('message')}{judge.text(step, 'shown')}":
+    if said and UNREAD in f"{(error or {}).get('message')}{judge.text(step, 'shown')}":
         came = describe(error) if error else UNREAD
         said = f"{came}: this error came before your code had closed the connection"
         place = judge.place_of(error) if error else source.line_of_call("close", inside=(name,))
         hint = hint_for({"message": UNREAD})
-    judge.check(check, not left, said, place, hint)
+    judge.check(check, not said, said, place, hint)
 
 
 def _server(judge: Judge, first: str, names: list[str]) -> None:
@@ -357,14 +360,14 @@ def _connected(judge: Judge, check: str) -> bool:
 
 def _laziness(judge: Judge, first: str, name: str) -> None:
     error, source, what = judge.error("first"), judge.source, f"{name}()"
-    line, kind = source.line_of(name), judge.text("first", "kind")
-    if kind == "NoneType" or (error and error["type"] == "StopIteration"):
+    line = source.line_of(name)
+    if error and error["type"] == "StopIteration":
         if not judge.failed(first):
             judge.check("lazy", False, f"{what} gives no row of a large table", line, NO_ROWS)
         return
     if judge.crashed("lazy", "first", f"{what} with a large table") or not judge.seen("first"):
         return
-    said = f"{what} returns a {kind}, not a generator"
+    said = f"{what} returns a {judge.text('first', 'kind')}, not a generator"
     judge.check("lazy", bool(judge.fact("first", "iterator")), said, line)
     sent = (judge.evidence("first", "sent") or 0) - (judge.evidence("grow", "sent") or 0)
     share = min(1.0, sent / (judge.evidence("grow", "bytes") or 1))
@@ -375,6 +378,8 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     )
     said = f"after one next(), the server had already sent {share:.0%} of the table"
     judge.check("lazy", share < LAZY_SHARE, said, fetch or line)
+    if not judge.seen("stopped"):
+        return
     error, left = judge.error("stopped"), judge.evidence("stopped", "left") or 0
     if left and (judge.evidence("collected", "left") or 0) < left:
         said = "your code never closed the connection; CPython's garbage collector did"
@@ -385,7 +390,7 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
         said = f"{count(left, 'connection')} stays open"
     said = f"the caller stopped after two items, and {said}"
     hint = CLOSED.hint if judge.failed("closed") else STOP_EARLY.hint
-    _left_open(judge, "stop early", "stopped", left, said, name, hint)
+    _left_open(judge, "stop early", "stopped", said if left else "", name, hint)
     if not left or not error:  # otherwise the error is the reason why it is open
         said = f"a caller that stops reading early gets {describe(error)}" if error else ""
         place, hint = (judge.place_of(error), hint_for(error, "")) if error else (None, "")
@@ -414,14 +419,6 @@ def _errors(judge: Judge, names: list[str]) -> None:
         return
     if tried:
         judge.check("errors", True)
-
-
-def _offset(judge: Judge) -> None:
-    queries = _queries(judge, "second")
-    pages = [q for q in queries if re.search(r"\boffset\b|limit\s+\d+\s*,", q, re.IGNORECASE)]
-    unordered = [q for q in pages if not re.search(r"order\s+by", q, re.IGNORECASE)]
-    said = f"the server ran {unordered[0] if unordered else ''}"
-    judge.check("order by", not unordered, said, judge.source.line_with(r"\boffset\b"))
 
 
 # The steps of exercises 1 to 4: which function (the generator is 0), the check, the call, and how its

@@ -170,15 +170,10 @@ def _laziness(observer: Observer, start: Callable) -> None:
         result = start()
         fact["kind"] = type(result).__name__
         fact["iterator"] = not isinstance(result, list | tuple | set | dict | str)
-        fact["iterator"] &= isinstance(result, Iterable)
-        if isinstance(result, Iterable):
-            items = iter(result)
-            next(items)
-            observer.mark("first")
-    with observer.step("second"):
-        if items is not None:
-            next(items)
-        observer.mark("second")
+        items = iter(result if isinstance(result, Iterable) else ())
+        next(items)
+        observer.mark("first")
+        next(items, None)
     with observer.step("stopped"):  # as a caller that leaves its loop
         drop(items)
     items = result = None
