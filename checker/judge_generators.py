@@ -3,6 +3,7 @@
 import operator
 import re
 from collections.abc import Iterator
+from itertools import product
 
 from checker.checks import CLOSED, STOP_EARLY
 from checker.child.wanted import NAMES
@@ -56,7 +57,8 @@ KINDS = (
     (r"databases are (?!none)", "", r"create\s+database"),
     (r"primary key$", "", r"user_id[`\"]? +((var)?char|binary|uuid|int|text)"),
     (r"no table|no column|primary key$", "", r"create\s+table"),
-    (r"rows are stored", "", INSERT),
+    (r"rows are stored|^expected \[|the first run stored", "", INSERT),
+    (r"the second run deleted", "", r"drop\s+(table|database)|truncate|delete\s+from|replace\s+into"),
 )  # fmt: skip
 
 
@@ -68,15 +70,14 @@ def judge_seed(judge: Judge) -> bool:
         judge.crashed(CALLS[failed], "first run", f"{failed}()")
     if CALLS.get(failed) == "database" or not _connected(judge, "database"):
         return True
-    names = judge.evidence("first run", "databases") or []
-    said = f"the databases are {', '.join(names) or 'none'}"
-    said = "" if "alx_prodev" in map(str.lower, names) else said
+    names = ", ".join(judge.evidence("first run", "databases") or []) or "none"
+    said = "" if re.search(r"(?i)\balx_prodev(?=,|$)", names) else f"the databases are {names}"
     _compared(judge, "database", said, "first run", "create_database")
     if failed == "create_table":
         return True
     printed = "Table user_data created successfully" in judge.text("first run", "table said")
-    line = judge.source.line_of("create_table")
-    judge.check("said", printed, "create_table did not print this line", line)
+    said = "" if printed else "create_table did not print this line"
+    _compared(judge, "said", said, "first run", "create_table")
     columns = judge.evidence("first table", "columns") or {}
     _compared(judge, "table", _wrong_columns(columns), "first run", "create_table")
     if failed or not columns:
@@ -90,13 +91,11 @@ def judge_seed(judge: Judge) -> bool:
     if len(missing) == len(expected) - stored and (which := which_rows(missing, expected)):
         said += f"; missing{which}"
     _compared(judge, "rows", "" if stored == len(expected) else said, "first run", "insert_data")
-    line = judge.source.line_with(INSERT) or judge.source.line_of("insert_data")
     if stored and columns.keys() >= set(COLUMNS):
-        said = _wrong_values(rows)
-        judge.check("values", not said, said, line)
+        _compared(judge, "values", _wrong_values(rows), "first run", "insert_data")
     again = f"{judge.text('second run', 'call')}() in the second run"
     if not judge.crashed("twice", "second run", again) and stored and judge.seen("second run"):
-        _second_run(judge, stored, line)
+        _second_run(judge, stored)
     return True
 
 
@@ -120,18 +119,17 @@ def _wrong_values(stored: list) -> str:
     return f"expected {short(wrong)}, got {short(nearest)}"
 
 
-def _second_run(judge: Judge, stored: int, line: int | None) -> None:
+def _second_run(judge: Judge, stored: int) -> None:
     """Compare the two runs. The checker added a row between them, which must not be lost."""
-    source, again = judge.source, judge.evidence("second run", "user_data") or []
+    again = judge.evidence("second run", "user_data") or []
     before = judge.evidence("stranger", "stored") or stored
     after = judge.evidence("second run", "stored") or 0
     if before > stored and again and not any(row[1] == STRANGER[1] for row in again):
         said = "the second run deleted a row that another program had added after the first"
-        drop = source.line_with(r"drop\s+(table|database)|truncate|delete\s+from|replace\s+into")
-        judge.check("twice", False, said, drop or source.line_of("create_table"))
+        _compared(judge, "twice", said, "second run", "create_table")
     added, verb = abs(after - before), "added" if after > before else "removed"
     said = f"the first run stored {count(stored, 'row')}, and the second {verb} {added}"
-    judge.check("twice", not added, said, line)
+    _compared(judge, "twice", said if added else "", "second run", "insert_data")
 
 
 def judge_generator(judge: Judge) -> bool:
@@ -196,7 +194,7 @@ def _is_in_order(rows: list, users: list) -> bool:
 
 def _older(judge: Judge, step: str, users: list) -> Compared:
     """The users older than 25, found in what is printed or returned: by id or email, or by name."""
-    shown, expected = f"{judge.text(step, 'printed')} {judge.fact(step)}", []
+    shown = f"{judge.text(step, 'printed')} {judge.fact(step)}"
     by = next((n for n in (0, 2) if any(row[n] in shown for row in users)), 1)
     values = [row[by] for row in users]
     times = [len(re.findall(rf"{re.escape(value)}(?!\d)", shown)) for value in values]
@@ -204,13 +202,12 @@ def _older(judge: Judge, step: str, users: list) -> Compared:
     found = [row for n, row in enumerate(users) if times[n] > values[:n].count(values[n])]
     expected = [row for row in users if row[3] > 25]
     missing = [row for row in expected if row not in found]
+    said = f"{len(missing)} of the {len(expected)} users older than 25 are missing"
+    said = f"{said}{which_rows(missing, expected)}" if missing else ""
     if young := [row[3] for row in found if row[3] <= 25]:
-        yield "filter", f"the result includes users aged {min(young):g}"
-    elif not missing:
-        yield "filter", ""
-    elif not judge.failed("rows"):  # missing rows are missing here, too
-        said = f"{len(missing)} of the {len(expected)} users older than 25 are missing"
-        yield "filter", said + which_rows(missing, expected)
+        said = f"the result includes users aged {min(young):g}"
+    if young or not missing or not judge.failed("rows"):  # missing rows are missing here, too
+        yield "filter", said
     printed = "checker.example" in judge.text(step, "printed")
     said = "the users are returned or yielded, but none is printed"
     yield "prints", "" if printed or missing else said
@@ -249,8 +246,8 @@ def _average(judge: Judge, step: str, users: list) -> Compared:
     total, number = sum(row[3] for row in users), len(users)
     expected = total / number if users else 0.0
     if not numbers:
-        program = judge.fact(step, "program")
-        more = ", and there is no function that computes the average" if program else ""
+        is_function = (judge.fact("functions", "found") or [""])[-1]
+        more = "" if is_function else ", and there is no function that computes the average"
         yield "average", f"expected {expected:.2f}, got no number{more}"
         return
     nearest, said = min(numbers, key=lambda n: abs(n - expected)), ""
@@ -308,15 +305,10 @@ def _compared(judge: Judge, check: str, said: str, step: str, name: str, what: s
 
 
 def _closed(judge: Judge, step: str, what: str, name: str) -> None:
-    if left := judge.evidence("imported", "open"):
-        said = f"importing the file leaves {count(left, 'connection')} open"
-        judge.check("closed", False, said, judge.source.line_of_call(CONNECT))
-        return
     left, opened = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
-    said, hint = (
-        f"{what} opens {count(left, 'connection')} that your code never closes",
-        CLOSED.hint,
-    )
+    if imported := judge.evidence("imported", "open"):
+        left, opened, what = imported, 0, "importing the file"
+    said, hint = f"{what} opens {count(left, 'connection')} that your code never closes", ""
     if left < opened:
         said = f"{what} opens {opened} connections, and your code does not close {left} of them"
         hint = NOT_REACHED
@@ -326,10 +318,10 @@ def _closed(judge: Judge, step: str, what: str, name: str) -> None:
 def _left_open(judge: Judge, check: str, step: str, said: str, name: str, hint: str) -> None:
     """Check that no connection is left, or `said`; name what came before the answer's own close().
 
-    Unless the hint is that nothing is closed, the place is the close() that was not reached.
+    With a hint, the place is the close() that was not reached; without one, nothing is closed.
     """
     source, error = judge.source, judge.error(step)
-    calls = (CONNECT,) if hint == CLOSED.hint else ("close", CONNECT)
+    calls = ("close", CONNECT) if hint else (CONNECT,)
     lines = (source.line_of_call(call, inside=inside) for call in calls for inside in ((name,), ()))
     place = next(filter(None, lines), None)
     if said and UNREAD in f"{(error or {}).get('message')}{judge.text(step, 'shown')}":
@@ -337,7 +329,7 @@ def _left_open(judge: Judge, check: str, step: str, said: str, name: str, hint: 
         said = f"{came}: this error came before your code had closed the connection"
         place = judge.place_of(error) if error else source.line_of_call("close", inside=(name,))
         hint = hint_for({"message": UNREAD})
-    judge.check(check, not said, said, place, hint)
+    judge.check(check, not said, said, place, hint or CLOSED.hint)
 
 
 def _server(judge: Judge, first: str, names: list[str]) -> None:
@@ -389,7 +381,7 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     else:
         said = f"{count(left, 'connection')} stays open"
     said = f"the caller stopped after two items, and {said}"
-    hint = CLOSED.hint if judge.failed("closed") else STOP_EARLY.hint
+    hint = "" if judge.failed("closed") else STOP_EARLY.hint
     _left_open(judge, "stop early", "stopped", said if left else "", name, hint)
     if not left or not error:  # otherwise the error is the reason why it is open
         said = f"a caller that stops reading early gets {describe(error)}" if error else ""
@@ -399,11 +391,13 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
 
 def _errors(judge: Judge, names: list[str]) -> None:
     """Check that the database's own error reaches the caller; the first that does not is reported."""
-    tried = [(s, when, name) for who, name in zip(("generator", "caller"), names, strict=False)
-             for fault, when in FAULTS.items() if judge.seen(s := f"{fault} {who}")]  # fmt: skip
-    for step, when, name in tried:
-        error = judge.error(step)
+    callers = zip(("generator", "caller"), names, strict=False)
+    for (who, name), (fault, when) in product(callers, FAULTS.items()):
+        error = judge.error(step := f"{fault} {who}")
+        if not judge.seen(step):
+            continue
         if error and judge.came_out(step, DATABASE) and "SystemExit" not in error["bases"]:
+            judge.check("errors", True)
             continue
         # Unread rows of an earlier step, on a connection that is never closed, hide what would come.
         if error and (UNREAD in error["message"] or not judge.tells_first("errors", error)):
@@ -414,11 +408,9 @@ def _errors(judge: Judge, names: list[str]) -> None:
             found = f"{describe(error)}, and the database's error is lost"
             if "'NoneType' object" not in error["message"] or not swallow:
                 place, hint = judge.place_of(error), hint_for(error)
-        said = f"with {when}, {name}() raised {found}"
-        judge.check("errors", False, said + judge.printed(step), place, hint)
+        said = f"with {when}, {name}() raised {found}{judge.printed(step)}"
+        judge.check("errors", False, said, place, hint)
         return
-    if tried:
-        judge.check("errors", True)
 
 
 # The steps of exercises 1 to 4: which function (the generator is 0), the check, the call, and how its

@@ -246,7 +246,7 @@ CASES = [
     _case("wrong parameters", "1", {"stream_users()": "stream_users(connection)"}, CRASH, ("rows",), "missing 1 required"),
     _case("another spelling, and leaks", "2", BATCHES_THAT_LEAK, WRONG, ("stop early", "closed"), "garbage collector did"),
     _case("prints each name once", "2", EACH_NAME_PRINTED_ONCE, WRONG, ("filter",),
-          "1 of the 44 users older than 25 are missing: the second of the same name", line=23),
+          "1 of the 44 users older than 25 are missing: the second of the same name", line=21),
     _case("prints names only", "2", NAMES_ONLY, PASS),
     _case("prints each name once, and names only", "2", EACH_NAME_PRINTED_ONCE | NAMES_ONLY, WRONG, ("filter",), "users older than 25 are missing"),
     _case("processing hides", "2", HIDES_IN_PROCESSING, WRONG, ("errors",),

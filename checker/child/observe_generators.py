@@ -119,15 +119,11 @@ def ages(observer: Observer, file: Path) -> None:
             return None
         return finish(call(average, {r"age|stream|gen|iter|data": _Stream(ages)} if ages else {}))
 
-    with observer.step("average") as fact:
-        fact["program"] = average is None
-        fact["value"] = compute()
-    observer.mark("average done")
+    _values(observer, "average", compute)
     if average is not None:
         _kept_ages(observer, module, generator, compute)
     observer.ask("empty")
-    with observer.step("average of none") as fact:
-        fact["value"] = compute()
+    _values(observer, "average of none", compute)
     _server(observer, generator, None if average is None else compute)
 
 
@@ -158,8 +154,7 @@ def _server(observer: Observer, generator: Callable | None, caller: Callable | N
         observer.ask(fault)
         for who, function in (("generator", generator), ("caller", caller)):
             if function is not None:
-                with observer.step(f"{fault} {who}") as fact:
-                    fact["value"] = _take(function(), 5)
+                _values(observer, f"{fault} {who}", lambda read=function: _take(read(), 5))
 
 
 def _laziness(observer: Observer, start: Callable) -> None:
