@@ -150,7 +150,10 @@ def judge_generator(judge: Judge) -> bool:
     if number == "4":
         _without_list(judge, names[1])
     first, (_, check, *_) = next(iter(steps.items()))
-    _server(judge, check, names)
+    called = judge.seen("first") and not judge.error("first")
+    if _connected(judge, check if called else ""):
+        _laziness(judge, check, names[0])
+        _errors(judge, names)
     return judge.seen(first) or (number != "3" and any(map(judge.seen, steps)))
 
 
@@ -332,13 +335,6 @@ def _left_open(judge: Judge, check: str, step: str, said: str, name: str, hint: 
     judge.check(check, not said, said, place, hint or CLOSED.hint)
 
 
-def _server(judge: Judge, first: str, names: list[str]) -> None:
-    """Judge what only the server shows: laziness, connections, its errors."""
-    if _connected(judge, first if judge.seen("first") and not judge.error("first") else ""):
-        _laziness(judge, first, names[0])
-        _errors(judge, names)
-
-
 def _connected(judge: Judge, check: str) -> bool:
     """Whether the answer connected to the server; if not, fail the check, if there is one."""
     made = any(seen.get("made") for seen in judge.run.evidence.values())
@@ -363,11 +359,8 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     judge.check("lazy", bool(judge.fact("first", "iterator")), said, line)
     sent = (judge.evidence("first", "sent") or 0) - (judge.evidence("grow", "sent") or 0)
     share = min(1.0, sent / (judge.evidence("grow", "bytes") or 1))
-    fetch = (
-        source.line_of_call("fetchall", inside=(name,))
-        or source.line_with("buffered ?= ?True")
-        or source.line_of_call("list", "append", inside=(name,))
-    )
+    fetch = source.line_with("buffered ?= ?True")
+    fetch = fetch or source.line_of_call("fetchall", "list", "append", inside=(name,))
     said = f"after one next(), the server had already sent {share:.0%} of the table"
     judge.check("lazy", share < LAZY_SHARE, said, fetch or line)
     if not judge.seen("stopped"):

@@ -57,12 +57,10 @@ def _insert(module, insert, connection) -> None:
         finish(insert(connection, DATA))
     except Exception as error:
         reader = find(module, r"\w*csv\w*", r"read_?\w*|load_?(?!env)\w*")
-        if reader is None or reader is insert:
-            raise
         try:
             connection.rollback()
             finish(insert(connection, reader(DATA)))
-        except Exception:  # then the first error is the one that a caller meets
+        except Exception:  # it may have no reader; the first error is the one that a caller meets
             raise error from None
 
 
@@ -85,33 +83,30 @@ def _load(observer: Observer, file: Path, number: str) -> tuple:
 
 def stream(observer: Observer, file: Path) -> None:
     _, function = _load(observer, file, "1")
-    if function is not None:
-        _values(observer, "rows", lambda: _take(function()))
+    _values(observer, "rows", function)
     _server(observer, function)
 
 
 def batches(observer: Observer, file: Path) -> None:
     _, generator, processing = _load(observer, file, "2")
-    _chunks(observer, generator, "batches", (10, 19, 1))
-    ten, process = _with(generator, 10), _with(processing, 10)
-    if process:
-        _values(observer, "processing", lambda: _take(process()))
-    _server(observer, ten, process)
+    for size in (10, 19, 1):
+        _values(observer, f"batches of {size}", _with(generator, size))
+    _values(observer, "processing", _with(processing, 10))
+    _server(observer, _with(generator, 10), _with(processing, 10))
 
 
 def pages(observer: Observer, file: Path) -> None:
     _, lazy, single = _load(observer, file, "3")
-    _chunks(observer, lazy, "pages", (10, 19))
-    if single is not None:
-        _values(observer, "single page", lambda: finish(_with(single, 10, 20)()))
-        _values(observer, "single page beyond", lambda: finish(_with(single, 10, 1000)()))
+    for size in (10, 19):
+        _values(observer, f"pages of {size}", _with(lazy, size))
+    _values(observer, "single page", _with(single, 10, 20))
+    _values(observer, "single page beyond", _with(single, 10, 1000))
     _server(observer, _with(lazy, 10), _with(single, 10, 0))
 
 
 def ages(observer: Observer, file: Path) -> None:
     module, generator, average = _load(observer, file, "4")
-    if generator is not None:
-        _values(observer, "ages", lambda: _take(generator()))
+    _values(observer, "ages", generator)
 
     def compute(ages=generator):
         if average is None:  # some answers compute it outside any function
@@ -127,18 +122,15 @@ def ages(observer: Observer, file: Path) -> None:
     _server(observer, generator, None if average is None else compute)
 
 
-def _values(observer: Observer, name: str, read: Callable) -> None:
-    with observer.step(name) as fact:
-        fact["value"] = read()
-    observer.mark(f"{name} done")
+def _values(observer: Observer, name: str, function: Callable | None, limit: int = ENOUGH) -> None:
+    """Call the function, if the answer has it, and send the items that it gives as a fact."""
+    if function is not None:
+        with observer.step(name) as fact:
+            fact["value"] = _take(function(), limit)
+        observer.mark(f"{name} done")
 
 
-def _chunks(observer: Observer, generator, plural: str, sizes: tuple) -> None:
-    for size in sizes if generator else ():
-        _values(observer, f"{plural} of {size}", lambda size=size: _take(_with(generator, size)()))
-
-
-def _take(result, limit: int = ENOUGH):
+def _take(result, limit: int):
     """Take items up to a limit; return a result that cannot be iterated unchanged."""
     if result is None or isinstance(result, dict | str) or not hasattr(result, "__iter__"):
         return result
@@ -153,8 +145,7 @@ def _server(observer: Observer, generator: Callable | None, caller: Callable | N
     for fault in ("gone", "refuse"):
         observer.ask(fault)
         for who, function in (("generator", generator), ("caller", caller)):
-            if function is not None:
-                _values(observer, f"{fault} {who}", lambda read=function: _take(read(), 5))
+            _values(observer, f"{fault} {who}", function, 5)
 
 
 def _laziness(observer: Observer, start: Callable) -> None:
