@@ -59,7 +59,7 @@ DEMO_CLOSED = Check("closed", "the demo function leaves no connection open", CLO
 
 CHECKS: dict[str, dict[str, Check]] = {
     "seed": _by_name(
-        Check("database", "the database ALX_prodev exists after the run",
+        Check("database", "the database ALX_prodev exists after the run, in capital or small letters",
               "The task's database is ALX_prodev. Which statement creates it only if it is missing?"),
         Check("table", "user_data has the columns user_id (its primary key), name, email and age",
               "Compare your CREATE TABLE with the columns in the task, one by one."),
@@ -183,7 +183,7 @@ CHECKS: dict[str, dict[str, Check]] = {
               "At the second call, print the cache and the key that you look up. Does it hold a list under this key?"),
         Check("query in key", "a different query gets its own result",
               "What is the key of your cache?"),
-        Check("parameters in key", "the same SQL with different parameters gets its own result",
+        Check("parameters in key", "the same SQL with different parameters never gets the other's rows",
               "Compare your cache's key for `WHERE id = ?` with 1 and for the same SQL with 2."),
         Check("positional", "a query that is passed by position gets its own result, too",
               "Where is the query if it is not in kwargs?"),
@@ -224,7 +224,7 @@ CHECKS: dict[str, dict[str, Check]] = {
               "Compare with SELECT COUNT(*) FROM users."),
         Check("older users", "async_fetch_older_users returns the users older than 40",
               "Is a user aged exactly 40 older than 40?"),
-        Check("both", "fetch_concurrently returns or prints both results",
+        Check("both", "fetch_concurrently returns both results, or prints them or their sizes",
               "What does asyncio.gather return, and what do you do with it?"),
         Check("concurrent", "the second query starts before the first has ended",
               "Each await waits for one result. How can you start both queries before you wait for either?"),

@@ -53,6 +53,7 @@ class Database:
 
         self.server, self.socket, self.error = server, server.socket, mysql.connector.Error
         self._prepared: set[str] = set()
+        self.is_discarded = False
         login = {"user": server.user, "password": server.password, "unix_socket": str(self.socket)}
         options = {"charset": "utf8mb4", "collation": "utf8mb4_general_ci", "autocommit": True}
         self.admin = mysql.connector.connect(**login, **options)
@@ -70,6 +71,11 @@ class Database:
             return bool(self.run("SELECT 1"))
         except Exception:  # the driver's own, too
             return False
+
+    def discard(self) -> None:
+        """End the server; another one takes its place."""
+        self.is_discarded = True
+        self.server.kill()
 
     def reset(self, *, tables: bool) -> None:
         """Drop everything that an answer created; create the small tables if `tables` is true."""

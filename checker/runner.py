@@ -78,8 +78,10 @@ class Servers:
         finally:
             if server is not None and not server.is_alive():
                 self._lost.append(server)
-                raise ServerLost("the private server ended during this exercise: check it again")
-            self._free.put(server)
+                if not server.is_discarded:
+                    raise ServerLost("the private server ended during this exercise")
+            else:
+                self._free.put(server)
 
 
 def check(
@@ -187,6 +189,7 @@ def _run(task: Task, file: Path, server: databases.Database | None, seconds: flo
                 server.prepare("alx_prodev")  # for answers that write USE alx_prodev
             proxy = CountingProxy(room.socket, server.socket)
             stack.enter_context(contextlib.closing(proxy))
+            room.data = server.socket.parent
             mysql = dict.fromkeys(("user", "password"), databases.CLIENT)
             mysql["unix_socket"] = str(room.mysql)
         root = room.root / "answer"
@@ -195,7 +198,9 @@ def _run(task: Task, file: Path, server: databases.Database | None, seconds: flo
         evidence = Evidence(exercise, server, proxy, room)
         run = sandbox.run_child(order, room, _environment(answer, room), seconds, evidence.answer)
         run.evidence["csv"] = {"header": ",".join(header)}
-        if server is not None:
+        if run.stopped and server is not None:
+            server.discard()  # undoing what the answer did could take minutes
+        elif server is not None:
             server.end_connections()
     return run
 

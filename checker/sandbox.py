@@ -107,6 +107,7 @@ class Room:
         self._database = DATABASE if self.isolated else self.given / "database"
         for name in ("home", "database"):
             (self.given / name).mkdir(parents=True)
+        self.data: Path | None = None  # the folder of the server that the answer uses
         self._open: dict[str, int] = {}
 
     def order(self, seconds: float) -> dict:
@@ -139,6 +140,7 @@ class Room:
             places = {name: f"/proc/{process}/root/{name}" for name in ("database", "tmp", "proc")}
         for name, place in places.items():
             self._open[name] = os.open(place, os.O_RDONLY | os.O_DIRECTORY)
+        self._stored_before = _stored(self.data)
 
     def kill(self, child: subprocess.Popen) -> None:
         """Kill the child's group, and the probe's process, which may have left it."""
@@ -159,6 +161,8 @@ class Room:
             return f"the answer wrote more than {MAX_WRITTEN >> 20} MB"
         if sum(one.f_files - one.f_ffree for one in found) > MAX_MADE:
             return f"the answer made more than {MAX_MADE} files"
+        if _stored(self.data) - self._stored_before > MAX_WRITTEN:
+            return f"the answer stored more than {MAX_WRITTEN >> 20} MB on the server"
         processes = [name for name in os.listdir(self._open["proc"]) if name.isdigit()]
         if len(processes) > MAX_PROCESSES:
             return f"the answer started more than {MAX_PROCESSES} processes"
@@ -309,6 +313,16 @@ def end_running() -> None:
     stopping.set()
     for child in list(_running):
         _kill_group(child)
+
+
+def _stored(folder: Path | None) -> int:
+    """How many bytes of the disk the folder's files take."""
+    total = 0
+    for path, _, names in os.walk(folder) if folder else ():
+        for name in names:
+            with contextlib.suppress(FileNotFoundError):
+                total += os.lstat(os.path.join(path, name)).st_blocks * 512
+    return total
 
 
 def _kill_group(child: subprocess.Popen) -> None:

@@ -198,6 +198,22 @@ os.remove(path)
 def log_queries(function):
     return function
 """
+STORE = """
+import mysql.connector
+
+
+def stream_users():
+    connection = mysql.connector.connect(database="ALX_prodev")
+    cursor = connection.cursor()
+    cursor.execute("CREATE TABLE more AS SELECT REPEAT('x', 1000) AS x FROM user_data")
+    while True:
+        cursor.execute("INSERT INTO more SELECT * FROM more")
+        connection.commit()
+
+
+if __name__ == "__main__":
+    stream_users()
+"""
 
 
 class Mentor:
@@ -379,6 +395,16 @@ def test_amount_that_an_answer_writes_and_starts_is_limited(mentor, tool):
     assert said["many"].startswith("the answer made more than 20000 files")
     assert "does not define" in said["print"]
     assert "File too large" in said["large"]
+
+
+@pytest.mark.slow
+def test_amount_that_an_answer_stores_on_the_server_is_limited(mentor):
+    mentor.answer("store", STORE, "python-generators-0x00/0-stream_users.py")
+    mentor.answer("store", "print('nothing')", "python-generators-0x00/1-batch_processing.py")
+    _, found = mentor.check(mentor.answers, "--only", "1", "--only", "2", "--jobs", "1")
+    said = {number: found["store", number]["said"] for number in "12"}
+    assert said["1"].startswith("the answer stored more than 100 MB on the server")
+    assert "does not define" in said["2"]  # on another server
 
 
 @pytest.mark.slow

@@ -123,19 +123,15 @@ def ages(observer: Observer, file: Path) -> None:
 
 
 def _values(observer: Observer, name: str, function: Callable | None, limit: int = ENOUGH) -> None:
-    """Call the function, if the answer has it, and send the items that it gives as a fact."""
-    if function is not None:
-        with observer.step(name) as fact:
-            fact["value"] = _take(function(), limit)
-        observer.mark(f"{name} done")
-
-
-def _take(result, limit: int):
-    """Take items up to a limit; return a result that cannot be iterated unchanged."""
-    if result is None or isinstance(result, dict | str) or not hasattr(result, "__iter__"):
-        return result
-    items = list(islice(result, limit))
-    return [finish(item, limit) for item in items]  # a page may be a generator, too
+    """Call the function, if the answer has it; send its result, or the first items if it has any."""
+    if function is None:
+        return
+    with observer.step(name) as fact:
+        result = function()
+        if isinstance(result, Iterable) and not isinstance(result, dict | str):
+            result = [finish(item, limit) for item in list(islice(result, limit))]
+        fact["value"] = result  # a page may be a generator, too
+    observer.mark(f"{name} done")
 
 
 def _server(observer: Observer, generator: Callable | None, caller: Callable | None = None) -> None:
