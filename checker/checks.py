@@ -80,7 +80,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     ),
     "2": _by_name(
         Check("rows", "every user is in exactly one batch, including the last users",
-              "What happens to the last rows if the batch size does not divide the number of rows?"),
+              "Compare the rows of all your batches, the last one too, with SELECT * FROM user_data."),
         Check("sizes", "each batch is a list of batch_size rows; only the last may be shorter, and none is empty",
               "Print len(batch) for each batch of a table of 25 rows, with batch size 10, then 5."),
         Check("filter", "batch_processing selects exactly the users older than 25",
@@ -92,7 +92,7 @@ CHECKS: dict[str, dict[str, Check]] = {
     ),
     "3": _by_name(
         Check("rows", "every user is on exactly one page",
-              "Print the offset of each page. When does the loop end?"),
+              "Compare the rows of all your pages with SELECT * FROM user_data. Print the offset of each page."),
         Check("sizes", "each page is a list of page_size rows; only the last may be shorter, and none is empty",
               "Print len(page) for each page of a table of 25 rows, with page size 10, then 5."),
         Check("order", "the rows are in the table's order, or sorted by one column",

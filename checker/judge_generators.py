@@ -1,6 +1,5 @@
 """seed.py and exercises 1 to 4: turn facts and the server's evidence into results."""
 
-import operator
 import re
 from collections.abc import Iterator
 from itertools import product
@@ -48,9 +47,8 @@ KINDS = (
      "What happens between two batches or pages? If you use an offset, by how much does it grow?",
      r"offset\s*(\+=|=.*\+)"),
     (r"third page are missing", "", r"offset\s*\*|\*\s*offset"),
-    (r"rows like", "Compare the rows that you yield with SELECT * FROM user_data.", r"[\"']\s*select\b"),
-    (r"the rows are neither", "", ORDER),
-    (r"the server ran", "", r"\boffset\b|\bavg\s*\("),
+    (r"rows like", "", r"[\"']\s*select\b"),
+    (r"the rows are neither|the server ran", "", rf"{ORDER}|\boffset\b|\bavg\s*\("),
     (r"expected numbers|sizes were|as lists of rows", "", r"fetchmany\((\d+)?\)|^ +yield\b"),
     (r"\d ages, got", "", r"\bdistinct\b"),
     (r"divided by|its fraction", "", r"^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$|\w *// *\w"),
@@ -115,7 +113,7 @@ def _wrong_values(stored: list) -> str:
     strange = [row for row in found if row not in expected and set(row) & set(wrong)]
     if not strange:
         return ""
-    nearest = max(strange, key=lambda row: sum(map(operator.eq, row, wrong)))
+    nearest = max(strange, key=lambda row: len(set(row) & set(wrong)))
     return f"expected {short(wrong)}, got {short(nearest)}"
 
 
@@ -211,7 +209,7 @@ def _older(judge: Judge, step: str, users: list) -> Compared:
         said = f"the result includes users aged {min(young):g}"
     if young or not missing or not judge.failed("rows"):  # missing rows are missing here, too
         yield "filter", said
-    printed = "checker.example" in judge.text(step, "printed")
+    printed = any(value in judge.text(step, "printed") for value in values)
     said = "the users are returned or yielded, but none is printed"
     yield "prints", "" if printed or missing else said
 
