@@ -48,7 +48,8 @@ KINDS = (
      r"offset\s*(\+=|=.*\+)"),
     (r"third page are missing", "", r"offset\s*\*|\*\s*offset"),
     (r"rows like", "", r"[\"']\s*select\b"),
-    (r"the rows are neither|the server ran", "", rf"{ORDER}|\boffset\b|\bavg\s*\("),
+    (r"the rows are neither", "", ORDER),
+    (r"the server ran", "", r"\boffset\b|\bavg\s*\("),
     (r"expected numbers|sizes were|as lists of rows", "", r"fetchmany\((\d+)?\)|^ +yield\b"),
     (r"\d ages, got", "", r"\bdistinct\b"),
     (r"divided by|its fraction", "", r"^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$|\w *// *\w"),
@@ -404,8 +405,7 @@ def _errors(judge: Judge, names: list[str]) -> None:
         return
 
 
-# The steps of exercises 1 to 4: which function (the generator is 0), the check, the call, and how its
-# result is compared.
+# The steps of exercises 1 to 4: which function (0 is the generator), check, call and comparison.
 STEPS = {
     "1": {"rows": (0, "rows", "{}()", _rows)},
     "2": {f"batches of {n}": (0, "rows", f"{{}}({n})", _chunks) for n in (10, 19, 1)}
