@@ -2,6 +2,7 @@
 
 import re
 
+from checker.child.observe_context import FUNCTIONS
 from checker.child.wanted import NAMES
 from checker.judge import Judge, describe
 from checker.rows import compare_rows
@@ -9,16 +10,12 @@ from checker.rows import compare_rows
 NO_TABLE = r"no such table|doesn't exist"
 HELPERS = r"(?!main|__exit__)\w+"  # they may hide an error of the function that calls them
 AT_YIELD = "Which of your lines still run if an error is raised before or at the `yield`?"
-FEW = re.compile(r"missing$|got [^\[{]")  # how compare_rows() shows what fetchone() causes
-# The steps of exercise 12, with the functions' names and the patterns of such names.
-FUNCTIONS = dict(zip(("all users", "older users", "both"), NAMES["12"].items(), strict=True))
-BLOCKS = {
-    "10": {"rows": lambda user: True},
-    "11": {
-        "rows": lambda user: user[3] > 25,
-        "parameters": lambda user: user[3] > 40,
-        "quote": lambda user: user[1] == "Siobhán O'Brien 4",
-    },
+FEW = re.compile(r"missing|got [^\[{]")  # how compare_rows() shows what fetchone() causes
+# The users that each block of exercise 11 gets.
+WANTED = {
+    "rows": lambda user: user[3] > 25,
+    "parameters": lambda user: user[3] > 40,
+    "quote": lambda user: user[1] == "Siobhán O'Brien 4",
 }
 
 
@@ -26,9 +23,10 @@ def judge_manager(judge: Judge) -> bool:
     """Judge exercise 10 or 11: the rows of each block, and how blocks end that were entered."""
     [names] = NAMES[judge.exercise.number].values()
     judge.line, users = judge.source.line_of(*names), judge.evidence("imported", "users") or []
-    for step, is_wanted in BLOCKS[judge.exercise.number].items():
+    is_all = judge.exercise.number == "10"
+    for step, is_wanted in WANTED.items():
         if judge.seen(step):
-            expected = [user for user in users if is_wanted(user)]
+            expected = [user for user in users if is_all or is_wanted(user)]
             _rows(judge, step, expected, "the with block", "__enter__", *names)
     if not judge.number("rows", "entered"):
         return judge.seen("rows")
@@ -70,7 +68,7 @@ def _closed(judge: Judge, check: str, step: str, what: str, method: str, names: 
     inside = (method,) if judge.source.line_of(method) else names
     line = judge.source.line_of_call("close", inside=inside) or judge.source.line_of(*inside)
     hint = AT_YIELD * ("yield" in judge.source.text and inside == names)
-    if check == "closed" and judge.fact("after", "usable"):
+    if judge.fact(step, "usable"):
         judge.check(check, False, "the connection still works after the block", line, hint)
     judge.judge_closed(check, step, what, line, hint)
     now, before = (judge.evidence(f"{step} {when}", "open") for when in ("done", "begins"))
@@ -87,21 +85,19 @@ def judge_concurrent(judge: Judge) -> bool:
     users = judge.evidence("imported", "users") or []
     expected = {"all users": users, "older users": [user for user in users if user[3] > 40]}
     source, found = judge.source, list(judge.fact("functions", "found") or [])
-    for step in expected:
-        name, inside = FUNCTIONS[step]
+    for step, (name, inside) in FUNCTIONS.items():
         if not judge.seen(step):
             judge.absent(step, f"there is no async function {name}")
+        elif step == "both":
+            if not judge.crashed("both", "both", f"{name}()"):
+                _both(judge, expected)
+                _overlapping(judge)
         elif judge.fact(step, "kind") == "plain":
             said = f"{name}() returns a value that cannot be awaited"
             judge.check(step, False, said, source.line_of(*inside))
             found.remove(step)
         else:
             _rows(judge, step, expected[step], f"{name}()", *inside)
-    if not judge.seen("both"):
-        judge.absent("both", "there is no async function fetch_concurrently")
-    elif not judge.crashed("both", "both", "fetch_concurrently()"):
-        _both(judge, expected)
-        _overlapping(judge)
     for step in found:
         name, inside = FUNCTIONS[step]
         opened = [e for e in judge.fact(step, "sqlite") or [] if e[0].startswith("open")]

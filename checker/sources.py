@@ -104,8 +104,9 @@ class Source:
         is_exit, harmless = inside == ("__exit__",), ("return", "return None", "return False")
         is_exit = is_exit and bool(self._definitions(*inside))
         for node in self._nodes(*inside):
-            is_except = isinstance(node, ast.ExceptHandler)
-            if is_except and not re.search(r"\braise\b|except KeyError", ast.unparse(node)):
+            raises = any(isinstance(inner, ast.Raise) for inner in ast.walk(node))
+            is_except = isinstance(node, ast.ExceptHandler) and not raises
+            if is_except and "except KeyError" not in ast.unparse(node):
                 return node.lineno
             if is_exit and isinstance(node, ast.Return) and ast.unparse(node) not in harmless:
                 return node.lineno

@@ -224,7 +224,7 @@ def fetch_""").replace("return await asyncio", "return asyncio").replace("import
          WRONG, ("raises",), "the block with sqlite3.OperationalError failed, but the caller got no error", 15),
     Case("closed when it is collected", "10",
          changed(CONNECTION, "self.conn.close()", "pass\n\n    def __del__(self):\n        self.conn.close()"),
-         WRONG, ("closed", "closed on error"), "the block opens 1 connection that your code never closes", 11),
+         WRONG, ("closed", "closed on error"), "the connection still works after the block", 11),
     Case("a generator function that closes only at the end", "10", """import contextlib
 import sqlite3
 

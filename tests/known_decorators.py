@@ -208,6 +208,9 @@ CASES = {
     "log: swallows LookupError": Case(
         "5", log(QUERY + "try:\n    return func(*args, **kwargs)\nexcept LookupError:  # here\n    return []"),
         WRONG, "raises", "raised LookupError: raised inside, but the caller got no error"),
+    "log: swallows and prints the word raise": Case(
+        "5", log(QUERY + "try:\n    return func(*args, **kwargs)\nexcept LookupError:  # here\n    print('raise your hand')"),
+        WRONG, "raises", "raised LookupError: raised inside, but the caller got no error"),
     "log: swallows IntegrityError": Case("5", log(QUERY + constraint("return func(*args, **kwargs)")), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
     "log: return in finally": Case(
         "5", log(QUERY + "rows = []\ntry:\n    rows = func(*args, **kwargs)\nfinally:\n    return rows  # here"),

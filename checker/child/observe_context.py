@@ -19,62 +19,53 @@ ALL = "SELECT * FROM users"
 DATABASE = r"^db|database|file|path|conn|(?<!user)(?<!user_)name"
 QUERY = r"quer|sql|statement"
 PARAMETERS = r"param|arg|value|age|condition|thresh"
+# The attributes of an answer's object that may hold what it gives to the block.
+HOLD_CONNECTION = ("cursor", "conn", "connection", "db")
+HOLD_ROWS = ("results", "result", "rows", "data", "cursor")
+# The queries of exercise 11, by step.
+QUERIES = {
+    "rows": (f"{ALL} WHERE age > ?", 25),
+    "parameters": (f"{ALL} WHERE age > ?", 40),
+    "quote": (f"{ALL} WHERE name = ?", "Siobhán O'Brien 4"),
+    "bad query": ("SELECT * FROM nowhere WHERE age > ?", 25),
+}
+# The steps of exercise 12, with the functions' names and the patterns of such names.
+FUNCTIONS = dict(zip(("all users", "older users", "both"), NAMES["12"].items(), strict=True))
 OTHER = defaultdict(lambda: "checked", host="localhost", user="root", port=3306).__getitem__
 
 
-def connection(observer: Observer, file: Path) -> None:
+def manager(number: str, observer: Observer, file: Path) -> None:
+    """Run the blocks of exercise 10 or 11, then two that fail while rows are left to read."""
     module = observer.load(file)
-    if (manager := _manager(module, *NAMES["10"]["DatabaseConnection"])) is None:
+    [names] = NAMES[number].values()
+    if (own := _manager(module, *names)) is None:
         return
-    # Some answers take the query here, too, and return the rows.
-    values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
-    enter = functools.partial(call, manager, values, OTHER, PARAMETERS)
-    kept = {}
-
-    def read(given, fetch="fetchall"):
-        kept["given"] = given
-        return given if isinstance(given, list | tuple) else _query(given, ALL, fetch)
-
-    _block(observer, "rows", enter, read)
-    with observer.step("after") as fact, contextlib.suppress(Exception):  # it should be closed
-        _query(kept.pop("given", None), "SELECT 1")
-        fact["usable"] = True
-    _fail(observer, enter, functools.partial(read, fetch="fetchone"))
+    if number == "10":  # some answers take the query here, too, and return the rows
+        values = {DATABASE: "users.db", QUERY: ALL, PARAMETERS: ()}
+        blocks, sql = {"rows": functools.partial(call, own, values, OTHER, PARAMETERS)}, ALL
+    else:
+        form, sql = _form(observer, module, own), ""
+        blocks = {step: functools.partial(form, *query) for step, query in QUERIES.items()}
+    for step, enter in blocks.items():
+        _block(observer, step, enter, sql)
+    _block(observer, "failing", blocks["rows"], sql, LookupError("raised inside"))
+    error = sqlite3.OperationalError("raised inside")
+    _block(observer, "failing query", blocks["rows"], sql, error)
 
 
-def query(observer: Observer, file: Path) -> None:
-    module = observer.load(file)
-    if (manager := _manager(module, *NAMES["11"]["ExecuteQuery"])) is None:
-        return
-    form = _form(observer, module, manager)
-    for name, where, value in (
-        ("rows", "users WHERE age >", 25),
-        ("parameters", "users WHERE age >", 40),
-        ("quote", "users WHERE name =", "Siobhán O'Brien 4"),
-        ("bad query", "nowhere WHERE age >", 25),
-    ):
-        enter = functools.partial(form, f"SELECT * FROM {where} ?", value)
-        _block(observer, name, enter, _rows)
-    enter = functools.partial(form, f"{ALL} WHERE age > ?", 25)
-    _fail(observer, enter, functools.partial(_rows, fetch="fetchone"))
-
-
-def _fail(observer: Observer, enter, read) -> None:
-    _block(observer, "failing", enter, read, LookupError("raised inside"))
-    _block(observer, "failing query", enter, read, sqlite3.OperationalError("raised inside"))
-
-
-def _block(observer: Observer, name: str, enter, read, error: Exception | None = None) -> None:
-    """Run a with block that reads rows, and raises this error at its end."""
+def _block(observer: Observer, name: str, enter, sql: str, error: Exception | None = None) -> None:
+    """Run a with block that reads rows, or reads one row and then raises this error."""
     observer.mark(f"{name} begins")
     with observer.step(name) as fact:
         manager = enter()  # kept, since its __del__ may close what the block leaves open
         with manager as given:
             fact["entered"], fact["gives"] = 1, type(given).__name__
             if given is not None:
-                fact["value"] = read(given)
+                fact["value"] = _read(given, sql, "fetchone" if error else "fetchall")
             if error:
                 raise observer.fault(error)
+        with contextlib.suppress(Exception):  # it should be closed
+            fact["usable"] = bool(sql) and len(_read(given, "SELECT 1")) == 1
     observer.mark(f"{name} done")
 
 
@@ -97,8 +88,8 @@ def _form(observer: Observer, module, manager):
     for number, form in enumerate(forms):
         if number == len(forms) / 2 and observer.watch.events:  # it uses SQLite, which has no %s
             break
-        with observer.step(f"form {number}"), form(f"{ALL} WHERE age > ?", 25) as given:
-            _rows(given)
+        with observer.step(f"form {number}"), form(*QUERIES["rows"]) as given:
+            _read(given)
             return form
     return forms[0]
 
@@ -112,7 +103,7 @@ def concurrent(observer: Observer, file: Path) -> None:
     module = observer.load(file)
     blocked.clear()
     functions = {}
-    for step, names in zip(("all users", "older users", "both"), NAMES["12"].values(), strict=True):
+    for step, (_, names) in FUNCTIONS.items():
         kind = callable if step == "both" else inspect.iscoroutinefunction
         # A function of the very name may return a coroutine without being a coroutine function.
         if function := find(module, names[0]) or find(module, *names, kind=kind):
@@ -168,8 +159,6 @@ def _run(function, fact: dict):
             async with aiosqlite.connect(values[DATABASE]) as connection:
                 return await call(function, values | {DATABASE: connection}, OTHER)
 
-    if inspect.iscoroutinefunction(function):
-        return asyncio.run(finished())
     try:
         result = call(function, values, OTHER)
     except RuntimeError as error:
@@ -235,33 +224,26 @@ def _manager(module, *names: str):
     return find(module, *names, kind=lambda value: callable(value) and is_own(module, value))
 
 
-def _query(given, sql: str, fetch: str = "fetchall"):
-    """Run the query on a connection, a cursor, or an object that holds one; return its rows."""
-    for one in (given, *_inside(given, "cursor", "conn", "connection", "db")):
-        if hasattr(one, "commit") and callable(getattr(one, "cursor", None)):
-            one = one.cursor()
-        if hasattr(one, "execute") and hasattr(one, fetch):
-            one.execute(sql)
-            return getattr(one, fetch)()
-    return _rows(given.execute(sql), fetch)
+def _read(given, sql: str = "", fetch: str = "fetchall"):
+    """The rows of this query, or those that the answer's own query gave.
 
-
-def _rows(given, fetch: str = "fetchall"):
-    """The rows that ExecuteQuery gave, as a list, a cursor, or an object that holds one of them."""
-    for one in (given, *_inside(given, "results", "result", "rows", "data", "cursor")):
+    `given` may be a list, a connection, a cursor, or an object that holds one of them.
+    """
+    holds = HOLD_CONNECTION if sql else HOLD_ROWS
+    values = [getattr(given, prefix + name, None) for prefix in ("", "_") for name in holds]
+    for one in (given, *(v for v in values if v is not None and not inspect.isroutine(v))):
         if isinstance(one, list | tuple):
             return one
+        if sql and hasattr(one, "commit") and callable(getattr(one, "cursor", None)):
+            one = one.cursor()
         if hasattr(one, fetch):
+            if sql:
+                one.execute(sql)
             return getattr(one, fetch)()
-        if one is given and hasattr(given, "__iter__"):
-            return list(given)
-    return given  # no rows: the query has not been run
+    if sql:
+        return _read(given.execute(sql), fetch=fetch)
+    return list(given) if hasattr(given, "__iter__") else given  # the query may not have been run
 
 
-def _inside(given, *names: str) -> list:
-    """The attributes of these names, with and without an underscore, that are no methods."""
-    values = [getattr(given, prefix + name, None) for prefix in ("", "_") for name in names]
-    return [v for v in values if v is not None and not inspect.isroutine(v)]
-
-
-OBSERVE = {"10": connection, "11": query, "12": concurrent}
+OBSERVE = {number: functools.partial(manager, number) for number in ("10", "11")}
+OBSERVE["12"] = concurrent
