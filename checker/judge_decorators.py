@@ -1,9 +1,7 @@
 """Exercises 5 to 9: turn facts, and users.db as the parent reads it, into results."""
 
 import re
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from itertools import pairwise
 
@@ -11,7 +9,7 @@ from checker.checks import CHECKS
 from checker.child import observe_decorators as probe
 from checker.child.wanted import NAMES
 from checker.judge import TELLING, Judge, describe, unclosed
-from checker.rows import compare_rows, count, same_row, short
+from checker.rows import compare_rows, count, same_row, select, short
 
 # Errors that Python raises for a mistake in the wrapper, even while it handles another error.
 MISTAKES = {"AttributeError", "IndexError", "KeyError", "NameError", "TypeError"}
@@ -178,14 +176,10 @@ def _waits(judge: Judge, step: str, failures: int) -> None:
 
 
 def judge_cache_query(judge: Judge) -> None:
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.execute("CREATE TABLE users (id, name, email, age)")
-        users = judge.evidence("imported", "users") or []
-        database.executemany("INSERT INTO users VALUES (?, ?, ?, ?)", users)
-        database.row_factory = lambda _, row: list(row)
-        _hit(judge, database.execute(probe.OLDER).fetchall())
-        for check, cases in probe.CALLS.items():
-            _own_results(judge, check, {case: [*database.execute(*case)] for case in cases})
+    users = judge.evidence("imported", "users") or []
+    _hit(judge, select(users, probe.OLDER))
+    for check, cases in probe.CALLS.items():
+        _own_results(judge, check, {case: select(users, *case) for case in cases})
     line, kept = judge.line, "changed by a caller" not in judge.items("mutated")
     judge.check("shared list", kept, "a change to the returned list reaches the next caller", line)
     stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != [probe.CHANGED]]

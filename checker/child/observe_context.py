@@ -27,7 +27,6 @@ QUERIES = {
     "rows": (f"{ALL} WHERE age > ?", 25),
     "parameters": (f"{ALL} WHERE age > ?", 40),
     "quote": (f"{ALL} WHERE name = ?", "Siobhán O'Brien 4"),
-    "bad query": ("SELECT * FROM nowhere WHERE age > ?", 25),
 }
 # The steps of exercise 12, with the functions' names and the patterns of such names.
 FUNCTIONS = dict(zip(("all users", "older users", "both"), NAMES["12"].items(), strict=True))
@@ -46,6 +45,7 @@ def manager(number: str, observer: Observer, file: Path) -> None:
     else:
         form, sql = _form(observer, module, own), ""
         blocks = {step: functools.partial(form, *query) for step, query in QUERIES.items()}
+        blocks["bad query"] = functools.partial(form, "SELECT * FROM nowhere WHERE age > ?", 25)
     for step, enter in blocks.items():
         _block(observer, step, enter, sql)
     for step, error in (("failing", LookupError), ("failing query", sqlite3.OperationalError)):
