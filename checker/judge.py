@@ -58,7 +58,7 @@ SWALLOW_HINT = "This `except` hides the error. How does the caller learn that so
 STEPS = (
     (r"import", "importing the file"),
     (r"decorated", "decorating a function"),
-    (r"rows|ages|.* of \d+|parameters|quote|form .*", "reading all its rows"),
+    (r"rows|ages|.* of \d+|parameters|quote|form", "reading all its rows"),
     (r"first|stopped", "reading two items of a large table"),
     (r"processing", "calling batch_processing()"),
     (r"single page.*", "calling paginate_users()"),

@@ -2,31 +2,24 @@
 
 import re
 
-from checker.child.observe_context import FUNCTIONS
+from checker.child.observe_context import FUNCTIONS, QUERIES
 from checker.child.wanted import NAMES
 from checker.judge import Judge, describe
-from checker.rows import compare_rows
+from checker.rows import compare_rows, select
 
 NO_TABLE = r"no such table|doesn't exist"
 HELPERS = r"(?!main|__exit__)\w+"  # they may hide an error of the function that calls them
 AT_YIELD = "Which of your lines still run if an error is raised before or at the `yield`?"
 FEW = re.compile(r"missing|got [^\[{]")  # how compare_rows() shows what fetchone() causes
-# The users that each block of exercise 11 gets.
-WANTED = {
-    "rows": lambda user: user[3] > 25,
-    "parameters": lambda user: user[3] > 40,
-    "quote": lambda user: user[1] == "Siobhán O'Brien 4",
-}
 
 
 def judge_manager(judge: Judge) -> bool:
     """Judge exercise 10 or 11: the rows of each block, and how blocks end that were entered."""
     [names] = NAMES[judge.exercise.number].values()
     judge.line, users = judge.source.line_of(*names), judge.evidence("imported", "users") or []
-    is_all = judge.exercise.number == "10"
-    for step, is_wanted in WANTED.items():
+    for step, (sql, value) in QUERIES.items():
         if judge.seen(step):
-            expected = [user for user in users if is_all or is_wanted(user)]
+            expected = users if judge.exercise.number == "10" else select(users, sql, [value])
             _rows(judge, step, expected, "the with block", "__enter__", *names)
     if not judge.number("rows", "entered"):
         return judge.seen("rows")

@@ -1,16 +1,15 @@
 """Exercises 5 to 9: turn facts, and users.db as the parent reads it, into results."""
 
 import re
-import sqlite3
 from collections.abc import Callable
-from contextlib import closing
 from functools import partial
 from itertools import pairwise
 
+from checker.checks import CHECKS
 from checker.child import observe_decorators as probe
 from checker.child.wanted import NAMES
 from checker.judge import TELLING, Judge, describe, unclosed
-from checker.rows import compare_rows, count, same_row, short
+from checker.rows import compare_rows, count, same_row, select, short
 
 # Errors that Python raises for a mistake in the wrapper, even while it handles another error.
 MISTAKES = {"AttributeError", "IndexError", "KeyError", "NameError", "TypeError"}
@@ -18,7 +17,8 @@ FAULTS = {step: f"{type(e).__name__}: {e}" for step, e in probe.FAULTS.items()}
 LOCKED = f"OperationalError: {probe.LOCKED}"
 # The message of a call whose arguments do not fit, unless it is about the connection.
 ARGUMENTS = re.compile(r"(?!connect\(|.*'conn').*\(\) (missing|got|takes)")
-CONFIGURES = re.compile(r"basicConfig|dictConfig|fileConfig|addHandler|setLevel")
+# The file sets up logging when it runs as a program.
+CONFIGURES = re.compile(r"(?s)(__main__|def main\().*(Config|addHandler|setLevel)\(")
 # Lines of the decorator that the reports mark.
 FUNCTION = r"\b(func|function|fn|f|method)\("
 KEEPS = r"isolation_level|autocommit|\.commit\(|'COMMIT"
@@ -31,16 +31,13 @@ AGAIN = "What is left of your counter when the decorated function is called agai
 CONNECTION_IN_KEY = "Is the connection part of your key? Each call has a connection of its own."
 
 
-def judge_exercise(
-    first: str, judge_calls: Callable[[Judge], None], after: set[str], judge: Judge
-) -> bool:
+def judge_exercise(judge_calls: Callable[[Judge], None], after: set[str], judge: Judge) -> bool:
     """Judge the decorator by calls of the probe's functions, then the answer's own function.
 
-    If a check of `after` failed, a wrong result of the answer's own function follows from it. The check
-    `first` fails if the decorator returns nothing that can be called.
+    If a check of `after` failed, a wrong result of the answer's own function follows from it.
     """
     name, judge.line = inside(judge)[0], judge.source.innermost(*inside(judge))[1]
-    seen = judge.seen("decorated")
+    first, seen = next(iter(CHECKS[judge.exercise.number])), judge.seen("decorated")
     if kind := judge.text("decorated", "kind"):
         said = f"{name} turns a function into a value of type {kind}, which cannot be called"
         line = judge.source.line_of(*inside(judge))
@@ -61,10 +58,8 @@ def judge_log_queries(judge: Judge) -> None:
         query, given, got = probe.MARKED.format(form), judge.fact(form), judge.fact(form, "got")
         shown, hidden, before = (judge.text(form, name) for name in ("shown", "hidden", "before"))
         call = f"fetch_all_users({'query=' * (form == 'keyword')}{query!r})"
-        # The file may set up logging when it runs as a program.
-        later = CONFIGURES.search(judge.source.text) and not judge.fact(form, "configured")
-        text = " ".join((shown + hidden * bool(later)).split())
-        is_shown = query.casefold() in text.casefold()
+        text = shown + hidden * bool(CONFIGURES.search(judge.source.text))
+        is_shown = query.casefold() in " ".join(text.split()).casefold()
         # An error before the SQL is shown is a failure to log; after that, to return a result.
         if judge.crashed("result" if is_shown or got else "logged", form, call):
             continue
@@ -100,7 +95,7 @@ def judge_with_db_connection(judge: Judge) -> None:
     closes += [("closed on error", s, f"a function that raises {e}") for s, e in FAULTS.items()]
     for check, step, what in closes:
         if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
-            is_open = judge.fact(f"after {step}", "usable") or unclosed(judge.fact(step, "sqlite"))
+            is_open = judge.fact(step, "usable") or unclosed(judge.fact(step, "sqlite"))
             said, line = f"after {what}, the connection is still open", r"\.close\b"
             judge.check(check, not is_open, said, marked(judge, line, r"\bconnect\("))
 
@@ -121,7 +116,7 @@ def judge_transactional(judge: Judge) -> None:
             names = NAMES["6"]["with_db_connection"]
             what = f"with your own {names[0]}, {what}"
         kept = user_of(judge, step, number)[2:3] == ["rolled back"]
-        failed = kept or judge.fact(f"after {step}", "in transaction")
+        failed = kept or judge.fact(step, "in transaction")
         said = f"{what}and {'the change is stored' if kept else 'its transaction is still open'}"
         line = judge.source.line_with(KEEPS if kept else r"\.rollback\b", *names) or judge.line
         wrong = failed and mistaken(judge, "rolls back", step, f"{what}and the wrapper")
@@ -151,14 +146,13 @@ def judge_retry(judge: Judge) -> None:
     if two > 1:  # else it never retried, which is reported already
         said = f"with retries={probe.RETRIES} it made {count(none, 'call')} if none fails, "
         said += f"{two} if two fail, {every} if all fail"
-        right = calls == [1, 3, probe.RETRIES]
-        judge.check("attempts", right, said, loop)
+        judge.check("attempts", calls == [1, 3, probe.RETRIES], said, loop)
         for step, failures in steps.items():
             _waits(judge, step, failures)
         again, error = judge.fact("again"), judge.error("again")
         came = f"raised {describe(error)}" if error else f"gave {short(again)}"
         said = f"three calls of one decorated function, which fails twice in each, {came}"
-        if right and judge.passed("retries") and judge.seen("again"):
+        if judge.passed("retries") and judge.seen("again"):
             judge.check("attempts", again == [result] * 3, said, loop, AGAIN)
     if not judge.endless:
         raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
@@ -182,17 +176,10 @@ def _waits(judge: Judge, step: str, failures: int) -> None:
 
 
 def judge_cache_query(judge: Judge) -> None:
-    with closing(sqlite3.connect(":memory:")) as database:
-        database.execute("CREATE TABLE users (id, name, email, age)")
-        users = judge.evidence("imported", "users") or []
-        database.executemany("INSERT INTO users VALUES (?, ?, ?, ?)", users)
-
-        def rows(*query) -> list:
-            return [list(row) for row in database.execute(*query)]
-
-        _hit(judge, rows(probe.OLDER))
-        for check, cases in probe.CALLS.items():
-            _own_results(judge, check, {case: rows(*case) for case in cases})
+    users = judge.evidence("imported", "users") or []
+    _hit(judge, select(users, probe.OLDER))
+    for check, cases in probe.CALLS.items():
+        _own_results(judge, check, {case: select(users, *case) for case in cases})
     line, kept = judge.line, "changed by a caller" not in judge.items("mutated")
     judge.check("shared list", kept, "a change to the returned list reaches the next caller", line)
     stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != [probe.CHANGED]]
@@ -300,8 +287,7 @@ def judge_demo(judge: Judge, after: set[str]) -> None:
     if not judge.seen("demo"):
         if kind := judge.text("lost demo", "kind"):
             others = set(judge.source.decorators_of(name)) - {*inside(judge)}
-            by = f"@{others.pop()}" if len(others) == 1 else "one of its decorators"
-            said = f"{name} is a value of type {kind} after decoration by {by}"
+            said = f"{name} is a value of type {kind} after decoration by @{' or @'.join(others)}"
             judge.check("demo rows", False, said, line, NO_RETURN.format("the decorator"))
         elif not (line and judge.error("import")):
             where = "importing the file does not define" if line else "there is no function"
@@ -313,19 +299,18 @@ def judge_demo(judge: Judge, after: set[str]) -> None:
     if number == "7":
         [email] = user_of(judge, "demo", options["user_id"])[2:3] or [None]
         difference = f"the stored email is {short(email)}" * (email != options["new_email"])
-    elif number == "6":
-        rows = given if isinstance(given, list) and list in map(type, given) else [given]
-        difference = compare_rows(rows, [u for u in users if u[0] == options["user_id"]])
     else:
-        difference = compare_rows(given, users, "users")
+        rows = [given] if number == "6" and list not in map(type, judge.items("demo")) else given
+        wanted = [user for user in users if user[0] == options.get("user_id", user[0])]
+        difference = compare_rows(rows, wanted, "users")
     hint = NO_RETURN.format("the function") if given is None and number != "7" else ""
     one = given in users and number != "6"
     fetch = judge.source.line_with(r"\.fetchone\(" if one else r"\.execute\(", name)
     said = f"{call}: {difference}{_printed(judge, 'demo')}"
     judge.check("demo rows", not difference, said, fetch or line, hint)
-    again = judge.fact("demo again", "sqlite") or []
-    if number == "9" and any(event == "sql" and options["query"] in sql for event, _, sql in again):
-        judge.check("demo rows", False, f"{call} ran the query at the second call, too", line)
+    if number == "9":
+        ran = options["query"] in str(judge.fact("demo again", "sqlite"))
+        judge.check("demo rows", not ran, f"{call} ran the query at the second call, too", line)
     if number != "6":
         judge.judge_closed("closed", "demo", call)
 
@@ -335,9 +320,9 @@ def user_of(judge: Judge, mark: str, number: int) -> list:
 
 
 JUDGE = {
-    "5": partial(judge_exercise, "logged", judge_log_queries, {"result"}),
-    "6": partial(judge_exercise, "connection", judge_with_db_connection, {"result"}),
-    "7": partial(judge_exercise, "commits", judge_transactional, {"commits"}),
-    "8": partial(judge_exercise, "retries", judge_retry, {"retries"}),
-    "9": partial(judge_exercise, "hit", judge_cache_query, {"hit", "query in key"}),
+    "5": partial(judge_exercise, judge_log_queries, {"result"}),
+    "6": partial(judge_exercise, judge_with_db_connection, {"result"}),
+    "7": partial(judge_exercise, judge_transactional, {"commits"}),
+    "8": partial(judge_exercise, judge_retry, {"retries"}),
+    "9": partial(judge_exercise, judge_cache_query, {"hit", "query in key"}),
 }

@@ -1,11 +1,21 @@
 """Compare an answer's rows, in whatever form, with those of the table."""
 
+import sqlite3
 from collections import Counter
+from contextlib import closing
 
 
 def count(number: int, one: str, many: str = "") -> str:
     """A number and its noun: 1 row, 2 rows."""
     return f"{number} {one}" if number == 1 else f"{number} {many or one + 's'}"
+
+
+def select(users: list[list], sql: str, *values) -> list[list]:
+    """The rows that a query with at most one tuple of values reads from a table of these users."""
+    with closing(sqlite3.connect(":memory:")) as database:
+        database.execute("CREATE TABLE users (id, name, email, age)")
+        database.executemany("INSERT INTO users VALUES (?, ?, ?, ?)", users)
+        return [list(row) for row in database.execute(sql, *values)]
 
 
 def same_row(found, expected: list) -> bool:

@@ -27,7 +27,6 @@ QUERIES = {
     "rows": (f"{ALL} WHERE age > ?", 25),
     "parameters": (f"{ALL} WHERE age > ?", 40),
     "quote": (f"{ALL} WHERE name = ?", "Siobhán O'Brien 4"),
-    "bad query": ("SELECT * FROM nowhere WHERE age > ?", 25),
 }
 # The steps of exercise 12, with the functions' names and the patterns of such names.
 FUNCTIONS = dict(zip(("all users", "older users", "both"), NAMES["12"].items(), strict=True))
@@ -46,11 +45,11 @@ def manager(number: str, observer: Observer, file: Path) -> None:
     else:
         form, sql = _form(observer, module, own), ""
         blocks = {step: functools.partial(form, *query) for step, query in QUERIES.items()}
+        blocks["bad query"] = functools.partial(form, "SELECT * FROM nowhere WHERE age > ?", 25)
     for step, enter in blocks.items():
         _block(observer, step, enter, sql)
-    _block(observer, "failing", blocks["rows"], sql, LookupError("raised inside"))
-    error = sqlite3.OperationalError("raised inside")
-    _block(observer, "failing query", blocks["rows"], sql, error)
+    for step, error in (("failing", LookupError), ("failing query", sqlite3.OperationalError)):
+        _block(observer, step, blocks["rows"], sql, error("raised inside"))
 
 
 def _block(observer: Observer, name: str, enter, sql: str, error: Exception | None = None) -> None:
@@ -83,15 +82,12 @@ def _form(observer: Observer, module, manager):
         values[PARAMETERS] = (value,) if is_tuple else value
         return call(manager, values, OTHER, PARAMETERS)
 
-    forms = itertools.product(("?", "%s"), databases, (True, False))
-    forms = [functools.partial(form, *details) for details in forms]
-    for number, form in enumerate(forms):
-        if number == len(forms) / 2 and observer.watch.events:  # it uses SQLite, which has no %s
-            break
-        with observer.step(f"form {number}"), form(*QUERIES["rows"]) as given:
+    for details in itertools.product(("?", "%s"), databases, (True, False)):
+        fitting = functools.partial(form, *details)
+        with observer.step("form"), fitting(*QUERIES["rows"]) as given:
             _read(given)
-            return form
-    return forms[0]
+            return fitting
+    return functools.partial(form, "?", databases[0], True)
 
 
 def concurrent(observer: Observer, file: Path) -> None:
@@ -208,8 +204,7 @@ def _overlap(observer: Observer, module, functions: dict) -> bool:
             running.append(1)
             fact["calls"] += 1
             fact["most"] = max(fact["most"], len(running))
-            for _ in range(20):
-                await asyncio.sleep(0.005)
+            await asyncio.sleep(0.05)
             running.pop()
             return [(1, "Ada", "ada@example.com", 50)]
 

@@ -6,7 +6,6 @@ Errors and logs show the names of these functions, so they have those of the cou
 import ast
 import contextlib
 import functools
-import logging
 import sqlite3
 import time
 from pathlib import Path
@@ -73,9 +72,6 @@ def observe(number: str, steps, observer: Observer, file: Path) -> None:
 
 
 def log_queries(observer: Observer, decorator, _) -> None:
-    loggers = [logging.root, *logging.root.manager.loggerDict.values()]
-    handlers = [handler for logger in loggers for handler in getattr(logger, "handlers", ())]
-    configured = any(type(handler) is not logging.NullHandler for handler in handlers)
     fact = {}  # of the step that calls the function
 
     def fetch_all_users(query, *args):
@@ -90,9 +86,8 @@ def log_queries(observer: Observer, decorator, _) -> None:
                     fact["value"] = wrapped(query=query) if form == "keyword" else wrapped(query)
                 finally:
                     fact |= {"shown": _shown(observer), "hidden": "\n".join(observer.hidden)}
-                    fact["configured"] = configured
         for step in FAULTS:
-            fail(observer, step, decorator, fetch_all_users, query="SELECT 'broken'")
+            fail(observer, step, {}, decorator, fetch_all_users, query="SELECT 'broken'")
 
 
 def with_db_connection(observer: Observer, decorator, _) -> None:
@@ -100,20 +95,23 @@ def with_db_connection(observer: Observer, decorator, _) -> None:
 
     def get_user_by_id(conn, user_id, second=0):
         kind = "" if hasattr(conn, "cursor") else type(conn).__name__
-        seen.update(calls=1, conn=conn, kind=kind)
-        return [conn.cursor().execute(BY_ID, (user_id,)).fetchone(), second]
+        seen.update(conn=conn, kind=kind)
+        row = conn.cursor().execute(BY_ID, (user_id,)).fetchone()
+        seen["calls"] = 1
+        return [row, second]
 
     if wrapped := decorated(observer, decorator, get_user_by_id):
         for step, *args, options in (("call", 2, {"second": 7}), ("keyword call", {"user_id": 3})):
             call(observer, step, seen, wrapped, *args, **options)
-            after(observer, step, seen.get("conn"))
         for step in FAULTS:
-            fail(observer, step, decorator, get_user_by_id, 2)
-            after(observer, step, seen.get("conn"))
+            fail(observer, step, seen, decorator, get_user_by_id, 2)
 
 
 def transactional(observer: Observer, decorator, module) -> None:
+    seen = {}
+
     def update_user_email(conn, user_id, new_email):
+        seen.update(conn=conn)
         conn.cursor().execute("UPDATE users SET email = ? WHERE id = ?", (new_email, user_id))
         return ["result of", user_id] if user_id == 1 else None
 
@@ -121,15 +119,15 @@ def transactional(observer: Observer, decorator, module) -> None:
         for number, step in enumerate(("success", "no result", *FAULTS), 1):
             with contextlib.closing(sqlite3.connect("users.db")) as conn:
                 if step in FAULTS:
-                    fail(observer, step, decorator, update_user_email, conn, number, "rolled back")
+                    arguments = (conn, number, "rolled back")
+                    fail(observer, step, seen, decorator, update_user_email, *arguments)
                 else:
-                    call(observer, step, {}, wrapped, conn, number, "committed")
-                after(observer, step, conn)
+                    call(observer, step, seen, wrapped, conn, number, "committed")
                 observer.mark(step)
         if own := find(module, *NAMES["6"]["with_db_connection"]):
             options = {"user_id": len(FAULTS) + 3, "new_email": "rolled back"}
             both = lambda function: own(decorator(function))  # noqa: E731
-            fail(observer, "stacked", both, update_user_email, **options)
+            fail(observer, "stacked", seen, both, update_user_email, **options)
             observer.mark("stacked")
 
 
@@ -173,18 +171,14 @@ def retry(observer: Observer, decorator, _) -> None:
 
 
 def cache_query(observer: Observer, decorator, _) -> None:
-    seen = {}
-    connections = contextlib.ExitStack()  # one for each call, as under @with_db_connection
+    seen, connect = {}, observer.watch.real_connect
 
     def fetch_users_with_cache(conn, query, params=()):
         seen.update(calls=seen.get("calls", 0) + 1, params=params)
         return conn.cursor().execute(query, params).fetchall()
 
-    def connect():
-        return connections.enter_context(contextlib.closing(sqlite3.connect("users.db")))
-
     def fetch(step: str, query: str, *params, by_position=False, conn=None):
-        conn = conn or connect()
+        conn = conn or connect()  # one for each call, as under @with_db_connection
         options = {"params": params[0]} if params else {}
         by_name = lambda: wrapped(conn, query=query, **options)  # noqa: E731
         positional = lambda: wrapped(conn, query, *params)  # noqa: E731
@@ -193,39 +187,43 @@ def cache_query(observer: Observer, decorator, _) -> None:
         return call(observer, step, seen, either, *forms)
 
     if wrapped := decorated(observer, decorator, fetch_users_with_cache):
-        with connections:
-            first = connect()
-            fetch("miss", OLDER, conn=first)
-            hit = fetch("hit", OLDER)
-            fetch("same connection", OLDER, conn=first)
-            for check, cases in CALLS.items():
-                for number, case in enumerate(cases):
-                    fetch(f"{check} {number}", *case, by_position=check == "positional")
-            for step in FAULTS:
-                options = {"query": f"SELECT '{step}'"}
-                fail(observer, step, decorator, fetch_users_with_cache, connect(), **options)
-            if isinstance(hit, list):
-                hit.append("changed by a caller")
-            fetch("mutated", OLDER)
-            with connect() as writer:
-                writer.execute("UPDATE users SET email = ? WHERE age > 40", (CHANGED,))
-            fetch("stale", STALE)
+        first = connect()
+        fetch("miss", OLDER, conn=first)
+        hit = fetch("hit", OLDER)
+        fetch("same connection", OLDER, conn=first)
+        for check, cases in CALLS.items():
+            for number, case in enumerate(cases):
+                fetch(f"{check} {number}", *case, by_position=check == "positional")
+        for step in FAULTS:
+            query = f"SELECT '{step}'"
+            fail(observer, step, seen, decorator, fetch_users_with_cache, connect(), query=query)
+        if isinstance(hit, list):
+            hit.append("changed by a caller")
+        fetch("mutated", OLDER)
+        with contextlib.closing(connect()) as writer, writer:
+            writer.execute("UPDATE users SET email = ? WHERE age > 40", (CHANGED,))
+        fetch("stale", STALE)
 
 
 def call(observer: Observer, step: str, seen: dict, function, *args, **options):
-    """Call the function; the fact holds its result, and what the probe's function wrote into `seen`."""
+    """Call the function; the fact holds its result, and what the probe's function wrote into `seen`.
+
+    It also holds whether the connection in `seen` can still be used: a closed one raises an error.
+    """
     seen.clear()
     with observer.step(step) as fact:
         try:
             fact["value"] = function(*args, **options)
         finally:
             fact |= seen
+            with contextlib.suppress(Exception):
+                seen["conn"].cursor().execute("SELECT 1")
+                fact |= {"usable": True, "in transaction": seen["conn"].in_transaction}
     return fact.get("value")
 
 
-def fail(observer: Observer, step: str, decorator, function, *args, **options) -> None:
+def fail(observer: Observer, step: str, seen: dict, decorator, function, *args, **options) -> None:
     """Call the decorated function, which does its work and then fails."""
-    seen = {}
 
     @functools.wraps(function)
     def failing(*args, **options):
@@ -234,13 +232,6 @@ def fail(observer: Observer, step: str, decorator, function, *args, **options) -
         raise observer.fault(FAULTS.get(step, FAULTS["failing"]))
 
     call(observer, step, seen, lambda: decorator(failing)(*args, **options))
-
-
-def after(observer: Observer, step: str, conn) -> None:
-    """Note whether a connection can still be used: a closed one raises an error here."""
-    with observer.step(f"after {step}") as fact:
-        conn.cursor().execute("SELECT 1")
-        fact |= {"usable": True, "in transaction": conn.in_transaction}
 
 
 def demo(observer: Observer, module, step: str, name: str, options: dict, others: str) -> None:
@@ -297,7 +288,4 @@ def _shown(observer: Observer) -> str:
 
 
 STEPS = (log_queries, with_db_connection, transactional, retry, cache_query)
-OBSERVE = {
-    number: functools.partial(observe, number, steps)
-    for number, steps in zip(DEMOS, STEPS, strict=True)
-}
+OBSERVE = {n: functools.partial(observe, n, steps) for n, steps in zip(DEMOS, STEPS, strict=True)}
