@@ -149,6 +149,11 @@ def judge_retry(judge: Judge) -> None:
         judge.check("attempts", calls == [1, 3, probe.RETRIES], said, loop)
         for step, failures in steps.items():
             _waits(judge, step, failures)
+        if (times := judge.number("no result", "calls")) > 1:
+            said = f"{call}, which does not fail and returns None, was called {times} times"
+            judge.check(
+                "attempts", False, said, loop, "Which results does the loop take for a failure?"
+            )
         again, error = judge.fact("again"), judge.error("again")
         came = f"raised {describe(error)}" if error else f"gave {short(again)}"
         said = f"three calls of one decorated function, which fails twice in each, {came}"
@@ -178,8 +183,10 @@ def _waits(judge: Judge, step: str, failures: int) -> None:
 def judge_cache_query(judge: Judge) -> None:
     users = judge.evidence("imported", "users") or []
     _hit(judge, select(users, probe.OLDER))
-    for check, cases in probe.CALLS.items():
-        _own_results(judge, check, {case: select(users, *case) for case in cases})
+    for (check, how), cases in probe.CALLS.items():
+        if judge.passed(check) and not all(map(judge.passed, ("query in key", "positional"))):
+            continue  # what is wrong there is wrong here, too
+        _own_results(judge, check, how, {case: select(users, *case) for case in cases})
     line, kept = judge.line, "changed by a caller" not in judge.items("mutated")
     judge.check("shared list", kept, "a change to the returned list reaches the next caller", line)
     stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != [probe.CHANGED]]
@@ -194,6 +201,10 @@ def _hit(judge: Judge, expected: list) -> None:
         what, right = f"{which} call {call}", not compare_rows(judge.fact(step), expected)
         if judge.crashed("hit", step, what):
             return
+        if step == "miss" and judge.items(step) and not judge.number(step, "calls"):
+            said = f"{what} did not run the function, but got rows that another query had left"
+            judge.check("query in key", False, said, marked(judge, KEY))
+            return
         returned(judge, "hit", right, step, what, line)
     in_key = ran == 2 and not judge.number("same connection", "calls")
     line, hint = (KEY, CONNECTION_IN_KEY) if in_key else (LOOKUP, "")
@@ -201,15 +212,16 @@ def _hit(judge: Judge, expected: list) -> None:
     judge.check("hit", ran == 1, said, marked(judge, line), hint)
 
 
-def _own_results(judge: Judge, check: str, results: dict[tuple, list]) -> None:
+def _own_results(judge: Judge, check: str, how: str, results: dict[tuple, list]) -> None:
     """Check that each of these calls gets its own rows.
 
     It proves something only if the cache keeps results at all. A wrapper whose parameters do not
     allow such a call cannot return a wrong result for it.
     """
     for number, ((query, *params), expected) in enumerate(results.items()):
-        step, with_ = f"{check} {number}", "".join(f" with {values}" for values in params)
-        what = f"`{query}`{with_}{', passed by position,' * (check == 'positional')}"
+        step = f"{check} by {how} {number}"
+        with_ = "".join(f" with {values}" for values in params)
+        what = f"`{query}`{with_}{', passed by position,' * (how == 'position')}"
         error, shared = judge.error(step), judge.failed("query in key")
         if error and error["type"] == "TypeError" and not error.get("place"):
             judge.check(check, True)

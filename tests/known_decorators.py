@@ -316,6 +316,7 @@ CASES = {
     "retry: backs off with jitter": Case("8", "import random\n" + retry(loop(wait="delay * 2 ** attempt + random.random()"))),
     "retry: sleeps a second at a time": Case("8", retry(loop().replace("time.sleep(delay)", "[time.sleep(1) for _ in range(delay)]"))),
     "retry: keeps the cause": Case("8", retry(loop(end="raise Exception('failed') from last"))),
+    "retry: takes None for a failure": Case("8", retry(loop().replace("return func(*args, **kwargs)", "if (result := func(*args, **kwargs)) is not None:\n            return result").replace("    for", "    for")), WRONG, "attempts", "which does not fail and returns None, was called 4 times"),
     "retry: range(3)": Case("8", retry(loop(times="3").replace("range(3):", "range(3):  # here")), WRONG, "attempts", "with retries=4 it made 1 call if none fails, 3 if two fail, 3 if all fail Go through your loop by hand for retries=3, then for 4."),
     "retry: one attempt too few": Case(
         "8", retry("for attempt in range(1, retries):\n    try:\n        return func(*args, **kwargs)\n    except Exception:\n"
@@ -355,6 +356,8 @@ CASES = {
                                          "ran 2 times for two equal calls Is the connection part of your key?"),
     "cache: keeps nothing, takes no parameters": Case("9", cache("return func(conn, query)", "conn, query"), WRONG, "hit", "the function ran 2 times"),
     "cache: drops the parameters": Case("9", cache(keep(KEY, f"func(conn, {KEY})")), WRONG, "parameters in key", "with (1,): the function did not get the parameters"),
+    "cache: leaves out parameters passed by position": Case("9", cache(keep("repr((args[:1], sorted(kwargs.items())))  # here")), WRONG, "parameters in key", "with (4,), passed by position, got a wrong result"),
+    "cache: one key for all": Case("9", cache(keep("'rows'  # here")) + CACHED + "\n\nfetch_users_with_cache(query='SELECT * FROM users')\n", WRONG, "query in key", "did not run the function, but got rows that another query had left"),
     "cache: key folds case": Case("9", cache(keep(f"({KEY}).lower() + str(args) + str(kwargs.get('params'))  # here").replace("str(args)", "str(args[1:])")), WRONG, "query in key", "`SELECT id, 'A b' FROM users WHERE id = 1` got a wrong result"),
     "cache: key folds a parameter's case": Case("9", cache(keep(f"({KEY}) + str(kwargs.get('params')).lower()")), WRONG, "parameters in key", "with ('AB', 'c') got a wrong result"),
     "cache: key folds spaces": Case("9", cache(keep(f"' '.join(({KEY}).split()) + str(kwargs.get('params'))")), WRONG, "query in key", "'a  b'"),

@@ -39,6 +39,7 @@ ATTEMPTS = (
     ("none fails", RETRIES, 0, 1, LOCKED),
     ("two fail", RETRIES, 2, 1, LOCKED),
     ("all fail", RETRIES, ENDLESS, 1, LOCKED),
+    ("no result", RETRIES, 0, 1, LOCKED),
     ("last succeeds", 3, 2, 1, LOCKED),
     ("again", RETRIES, 2, 3, LOCKED),
     ("permanent", RETRIES, ENDLESS, 1, "no such table: nowhere"),
@@ -46,17 +47,20 @@ ATTEMPTS = (
 OLDER = "SELECT id, name FROM users WHERE age > 30"
 STALE = "SELECT id, email FROM users WHERE age > 40"
 PAIR = "SELECT ?, ? FROM users WHERE id = 1"
-# Calls whose results differ, by the check that they are for: the query, and perhaps its parameters.
+# Calls whose results differ, by their check and how they pass it: the query, perhaps its parameters.
 CALLS = {
-    "query in key": (
+    ("query in key", "name"): (
         (STALE,), (STALE.replace("40", "30"),), (OLDER.replace("30", "40"),),
         *((f"SELECT id, '{text}' FROM users WHERE id = 1",) for text in ("a b", "A b", "a  b")),
     ),
-    "parameters in key": (
+    ("parameters in key", "name"): (
         (BY_ID, (1,)), (BY_ID, (2,)),
         (PAIR, ("ab", "c")), (PAIR, ("AB", "c")), (PAIR, ("a", "bc")), (PAIR, ("c", "ab")),
     ),
-    "positional": (("SELECT id FROM users WHERE id = 3",), ("SELECT id FROM users WHERE id = 4",)),
+    ("positional", "position"): (
+        ("SELECT id FROM users WHERE id = 3",), ("SELECT id FROM users WHERE id = 4",),
+    ),
+    ("parameters in key", "position"): ((BY_ID, (3,)), (BY_ID, (4,))),
 }  # fmt: skip
 
 
@@ -151,7 +155,7 @@ def retry(observer: Observer, decorator, _) -> None:
             error = sqlite3.OperationalError(message)
             error.sqlite_errorcode = 5 if message == LOCKED else 1  # as SQLite sets it
             raise observer.fault(error)
-        return ["result of", first, second]
+        return None if case[0] == "no result" else ["result of", first, second]
 
     attempts = ATTEMPTS if decorated(observer, retrying, fetch_users_with_retry) else ()
     started = time.monotonic()
@@ -191,9 +195,9 @@ def cache_query(observer: Observer, decorator, _) -> None:
         fetch("miss", OLDER, conn=first)
         hit = fetch("hit", OLDER)
         fetch("same connection", OLDER, conn=first)
-        for check, cases in CALLS.items():
+        for (check, how), cases in CALLS.items():
             for number, case in enumerate(cases):
-                fetch(f"{check} {number}", *case, by_position=check == "positional")
+                fetch(f"{check} by {how} {number}", *case, by_position=how == "position")
         for step in FAULTS:
             query = f"SELECT '{step}'"
             fail(observer, step, seen, decorator, fetch_users_with_cache, connect(), query=query)
