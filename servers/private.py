@@ -66,6 +66,8 @@ class Server:
 
     def launch(self, *command: str, **options) -> None:
         """Start the command as it is, with these options of Popen, and do not wait."""
+        # A killed MySQL leaves it; if another process has its number by now, MySQL would not start.
+        self.socket.with_name(f"{self.socket.name}.lock").unlink(missing_ok=True)
         with self.log.open("ab") as output:
             self.process = subprocess.Popen(command, stdout=output, stderr=output, **options)
 
