@@ -107,7 +107,9 @@ class Answer:
     def mask(self, text: str) -> str:
         """Replace each secret in a text by asterisks."""
         for secret in self.secrets:
-            text = text.replace(secret, MASK)
+            # A common word such as root is no secret inside another word, or as a folder in a path.
+            pattern = rf"(?<!\w){secret}(?![\w/])" if secret.isalpha() else re.escape(secret)
+            text = re.sub(pattern, MASK, text)
         return text
 
     def drivers(self) -> list[str]:

@@ -95,6 +95,11 @@ class Source:
         found = [node.lineno for node in self._nodes(*inside) if isinstance(node, ast.Return)]
         return max(found, default=None)
 
+    def line_of_only_loop(self) -> int | None:
+        """The line of the file's only `while`."""
+        lines = [node.lineno for node in ast.walk(self.tree) if isinstance(node, ast.While)]
+        return lines[0] if len(lines) == 1 else None
+
     def line_of_swallow(self, *inside: str) -> int | None:
         """The line that hides an error: an `except` that never raises, `return` in a `finally`,
         `suppress()`, or a value that __exit__ returns.
@@ -116,8 +121,8 @@ class Source:
                 return node.lineno
         return None
 
-    def is_except(self, line: int | None) -> bool:
-        return bool(line) and self.text.splitlines()[line - 1].lstrip().startswith("except")
+    def word_at(self, line: int | None) -> str:
+        return re.match(r"\w*", self.text.splitlines()[line - 1].lstrip())[0] if line else ""
 
     def line_with(self, pattern: str, *inside: str) -> int | None:
         """The first line that matches: in the first of these definitions, or else in the file."""
