@@ -105,9 +105,8 @@ class Answer:
         return sorted((s for s in found if len(s) >= 3), key=len, reverse=True)
 
     def mask(self, text: str) -> str:
-        """Replace each secret in a text by asterisks."""
+        """Replace each secret in a text by asterisks, a word such as root only where it stands alone."""
         for secret in self.secrets:
-            # A common word such as root is no secret inside another word, or as a folder in a path.
             pattern = rf"(?<!\w){secret}(?![\w/])" if secret.isalpha() else re.escape(secret)
             text = re.sub(pattern, MASK, text)
         return text

@@ -326,7 +326,8 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         hint = "What ends your loop if every attempt fails?"
     elif run.timed_out:
         kind, said = TIMEOUT, f"the answer exceeded the time limit while {doing(run.step)}"
-        place += f":{line}" if (line := judge.source.line_of_only_loop()) else ""
+        loop = judge.source.text.count("while ") == 1 and judge.source.line_with(r"^\s*while\b")
+        place += f":{loop}" if loop else ""
         hint = "Look for an endless loop, or for a wait that never ends."
     elif not run.done:
         by_signal = run.status is not None and (run.status < 0 or run.status > 128)

@@ -30,7 +30,7 @@ Compared = Iterator[tuple[str, str]]  # checks, and what is said of each; '' if 
 NO_ROWS = "Run the query by itself on the same database. How many rows does it return?"
 NOT_REACHED = "Your code closes the others. Which path through it does not reach close()?"
 SERVER_HINT = "Which module connects to a MySQL server, and what does your seed.py use?"
-# What is said of a wrong result: the hint and a pattern of the line for this kind, if there are any.
+# What is said of a wrong result; the hint, and a pattern of the line (with ^: in the function only).
 KINDS = (
     (r"stopped reading after", "What ends your loop when there are no more rows?", ""),
     (r"got None", "A function without `yield` and `return` returns None. What gives the rows?", ""),
@@ -299,9 +299,8 @@ def _compared(judge: Judge, check: str, said: str, step: str, name: str, what: s
     if said and len(judge.items(step)) >= ENOUGH:
         said += f"; the checker stopped reading after {ENOUGH}"
     kinds = [kind for kind in KINDS if re.search(kind[0], said)]
-    # In the function, or else in the file; a pattern that begins with ^ is about the function only.
     find, patterns = judge.source.line_with, [line for _, _, line in kinds if line]
-    lines = (find(one, name) or (None if one[0] == "^" else find(one)) for one in patterns)
+    lines = (find(one, name) or (one[0] != "^" and find(one)) for one in patterns)
     hint = next((hint for _, hint, _ in kinds if hint), "")
     place = next(filter(None, lines), None) or judge.source.line_of(name)
     if said and TELLING.search(judge.text(step, "shown")):
@@ -373,15 +372,13 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     if not judge.seen("stopped"):
         return
     error, left = judge.error("stopped"), judge.evidence("stopped", "left") or 0
-    if left and (judge.evidence("collected", "left") or 0) < left:
-        said = "your code never closed the connection; CPython's garbage collector did"
-    else:
+    said = "your code never closed the connection; CPython's garbage collector did"
+    if (judge.evidence("collected", "left") or 0) >= left:
         said = f"{count(left, 'connection')} stays open"
     said = f"the caller stopped after two items, and {said}"
     step = next(iter(STEPS[judge.exercise.number]))
     kept, made = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
-    # A connection that is never closed, wherever the caller stops, is about `closed` alone.
-    if kept < made or (made and not left) or not judge.failed("closed"):
+    if kept < made or (made and not left) or not judge.failed("closed"):  # else that says it all
         _left_open(judge, "stop early", "stopped", said if left else "", name, STOP_EARLY.hint)
     if not left or not error:  # otherwise the error is the reason why it is open
         said = f"closing the generator before its end raises {describe(error)}" if error else ""

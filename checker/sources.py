@@ -95,11 +95,6 @@ class Source:
         found = [node.lineno for node in self._nodes(*inside) if isinstance(node, ast.Return)]
         return max(found, default=None)
 
-    def line_of_only_loop(self) -> int | None:
-        """The line of the file's only `while`."""
-        lines = [node.lineno for node in ast.walk(self.tree) if isinstance(node, ast.While)]
-        return lines[0] if len(lines) == 1 else None
-
     def line_of_swallow(self, *inside: str) -> int | None:
         """The line that hides an error: an `except` that never raises, `return` in a `finally`,
         `suppress()`, or a value that __exit__ returns.
