@@ -105,9 +105,10 @@ class Answer:
         return sorted((s for s in found if len(s) >= 3), key=len, reverse=True)
 
     def mask(self, text: str) -> str:
-        """Replace each secret in a text by asterisks."""
+        """Replace each secret in a text by asterisks, a word such as root only where it stands alone."""
         for secret in self.secrets:
-            text = text.replace(secret, MASK)
+            pattern = rf"(?<!\w){secret}(?![\w/])" if secret.isalpha() else re.escape(secret)
+            text = re.sub(pattern, MASK, text)
         return text
 
     def drivers(self) -> list[str]:

@@ -37,7 +37,7 @@ STOP_EARLY = Check("stop early", "a caller that stops reading early leaves no co
                    "If the caller stops early, your generator ends at its yield. Which lines still run then?",
                    why="CPython closes a forgotten connection when its last reference goes. Another interpreter, or "
                    "a reference that is kept, leaves it open on the server; only close() always ends it.")  # fmt: skip
-STOP_ERROR = Check("stop quietly", "a caller that stops reading early gets no error",
+STOP_ERROR = Check("stop quietly", "closing the generator before its end raises no error",
                    "Closing a cursor that has unread rows raises an error. What if you close only the connection?", ADVICE)  # fmt: skip
 CLOSED = Check("closed", "no connection is left open at the end",
                "Close every connection that you open, however the function ends.")  # fmt: skip
@@ -98,7 +98,7 @@ CHECKS: dict[str, dict[str, Check]] = {
         Check("order", "the rows are in the table's order, or sorted by one column",
               "By how much must the offset grow from one page to the next? Is each page in the query's order?"),
         Check("single page", "paginate_users(page_size, offset) returns the page that starts at that offset",
-              "`offset` counts rows, not pages. Call paginate_users(2, 0), then paginate_users(2, 2)."),
+              "`offset` counts rows, not pages. Which number does LIMIT take first? Call paginate_users(2, 0), then (2, 2)."),
         STREAM_LAZY, STOP_EARLY, STOP_ERROR, CLOSED, ERRORS, NO_ORDER, DEMO, AT_IMPORT,
     ),
     "4": _by_name(

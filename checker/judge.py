@@ -53,7 +53,10 @@ ERROR_HINTS = (
     (r"closed (database|cursor)|Connection not available|not connected",
      "Which line closed the connection, and which line still uses it?"),
 )  # fmt: skip
-SWALLOW_HINT = "This `except` hides the error. How does the caller learn that something failed?"
+SWALLOW_HINTS = {  # by the first word of the line that hides an error
+    "except": "This `except` hides the error. How does the caller learn that something failed?",
+    "return": "This `return` discards the error: a `finally` with any value, __exit__ with a true one.",
+}
 # What the answer was doing in a step, for sentences about how it ended there.
 STEPS = (
     (r"import", "importing the file"),
@@ -130,6 +133,8 @@ class Judge:
         self.endless = False  # it retried until the probe stopped failing
         self.line: int | None = None  # where an error without a place of its own is reported
         self._told: dict[tuple, str] = {}  # errors, and the check that reported each
+        if error := self.error("import"):
+            self.tells_first("demo", error)
 
     def fact(self, step: str, name: str = "value"):
         """A value that a step recorded; None if the answer did not get that far."""
@@ -166,16 +171,23 @@ class Judge:
         telling = [line for line in lines if TELLING.search(line)]
         return f"; it printed: {(telling or lines)[-1][:200]}" if lines else ""
 
-    def swallow(self, *inside: str) -> str:
-        """The place of the `except` that hides an error: here, or in the seed.py that this file uses."""
+    def swallow(self, *inside: str) -> tuple[str, str]:
+        """Place and hint of what hides an error: here, or in the seed.py that this file uses."""
+        for place, source, used in self.sources():
+            here, connect = place == self.file, (r"\w*conn\w*",)
+            for names in (inside, connect, (r"(?!main)\w+",)) if here else (used, connect):
+                if source.line_of(*names) and (line := source.line_of_swallow(*names)):
+                    return f"{place}:{line}", SWALLOW_HINTS.get(source.word_at(line), "")
+        return "", ""
+
+    def sources(self) -> Iterator[tuple[str, Source, list[str]]]:
+        """This file and the seed.py beside or above it, with the names in it that this file uses."""
         path = self.source.path
         root = path.parents[self.file.count("/")]
         for one in (path, path.parent / "seed.py", root / "seed.py"):
-            source, others = Source(one), (r"(?!main)\w+",) if one == path else inside
-            for names in (inside, (r"\w*conn\w*",), others):
-                if source.line_of(*names) and (line := source.line_of_swallow(*names)):
-                    return f"{one.relative_to(root).as_posix()}:{line}"
-        return ""
+            names = sorted((source := Source(one)).names(imported=False))
+            used = [name for name in names if re.search(rf"\b{name}\b", self.source.text)]
+            yield one.relative_to(root).as_posix(), source, used
 
     def check(
         self, name: str, passed: bool, said: str = "", line: int | str | None = None, hint: str = ""
@@ -290,7 +302,7 @@ class Judge:
         if self.error(step) is None:
             line = self.source.line_of_swallow(*inside)
             said = f"{what} failed, but the caller got no error{self.printed(step)}"
-            hint = SWALLOW_HINT if self.source.is_except(line) else ""
+            hint = SWALLOW_HINTS.get(self.source.word_at(line), "")
             self.check(name, False, said, line or self.source.line_of(*inside), hint)
         elif self.came_out(step, expected):
             self.check(name, True)
@@ -314,6 +326,8 @@ def judge_verdict(judge: Judge, answer: Answer, needs_found: bool) -> Verdict:
         hint = "What ends your loop if every attempt fails?"
     elif run.timed_out:
         kind, said = TIMEOUT, f"the answer exceeded the time limit while {doing(run.step)}"
+        loop = judge.source.text.count("while ") == 1 and judge.source.line_with(r"^\s*while\b")
+        place += f":{loop}" if loop else ""
         hint = "Look for an endless loop, or for a wait that never ends."
     elif not run.done:
         by_signal = run.status is not None and (run.status < 0 or run.status > 128)
@@ -368,8 +382,8 @@ def hint_for(error: dict, otherwise: str = CRASH_HINT) -> str:
 
 
 def describe(error: dict) -> str:
-    """The error's type and message in one line."""
-    text = " ".join(error["message"].split())[:200]
+    """The error's type and message in one line, without the path of a library's module."""
+    text = " ".join(re.sub(r" \(/[^()]*\)$", "", error["message"]).split())[:200]
     return f"{error['type']}: {text}" if text else error["type"]
 
 

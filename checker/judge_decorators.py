@@ -8,7 +8,7 @@ from itertools import pairwise
 from checker.checks import CHECKS
 from checker.child import observe_decorators as probe
 from checker.child.wanted import NAMES
-from checker.judge import TELLING, Judge, describe, unclosed
+from checker.judge import SWALLOW_HINTS, TELLING, Judge, describe, unclosed
 from checker.rows import compare_rows, count, same_row, select, short
 
 # Errors that Python raises for a mistake in the wrapper, even while it handles another error.
@@ -270,7 +270,9 @@ def raises(judge: Judge, check: str, step: str, fault: str) -> None:
         return
     if error is None:
         said = f"{said}, but the caller got no error{_printed(judge, step, fault)}"
-        judge.check(check, False, said, judge.source.line_of_swallow(*inside(judge)) or line)
+        at = judge.source.line_of_swallow(*inside(judge))
+        hint = SWALLOW_HINTS["return"] if judge.source.word_at(at) == "return" else ""
+        judge.check(check, False, said, at or line, hint)
     elif not mistaken(judge, check, step, f"{said}, and then the wrapper"):
         file, at = error.get("place") or (judge.file, line)
         said = f"{said}, but the caller got {describe(error)}, without the first error as its cause"

@@ -6,7 +6,7 @@ from itertools import product
 
 from checker.checks import CLOSED, STOP_EARLY
 from checker.child.wanted import NAMES
-from checker.judge import SWALLOW_HINT, TELLING, Judge, describe, hint_for
+from checker.judge import TELLING, Judge, describe, hint_for
 from checker.rows import compare_rows, count, places, short, which_rows
 from checker.users import STRANGER, small_users
 
@@ -18,7 +18,7 @@ LAZY_SHARE = 0.5
 ENOUGH = 400  # the child reads no further, and the small table has fewer rows
 CONNECT = r"(?!is_|re)\w*[Cc]onnect(?!ed)\w*"
 INSERT = r"insert\s+(ignore\s+)?into"
-ORDER = r"order\s+by"
+ORDER, BUFFERED = r"order\s+by", r"buffered\s*=\s*True"
 UNREAD = "Unread result found"
 FAULTS = {"gone": "the table dropped", "refuse": "a server that refuses connections"}
 # What a driver says of a missing table, and of a connection that is lost or refused.
@@ -30,7 +30,7 @@ Compared = Iterator[tuple[str, str]]  # checks, and what is said of each; '' if 
 NO_ROWS = "Run the query by itself on the same database. How many rows does it return?"
 NOT_REACHED = "Your code closes the others. Which path through it does not reach close()?"
 SERVER_HINT = "Which module connects to a MySQL server, and what does your seed.py use?"
-# What is said of a wrong result: the hint and a pattern of the line for this kind, if there are any.
+# What is said of a wrong result; the hint, and a pattern of the line (with ^: in the function only).
 KINDS = (
     (r"stopped reading after", "What ends your loop when there are no more rows?", ""),
     (r"got None", "A function without `yield` and `return` returns None. What gives the rows?", ""),
@@ -47,9 +47,11 @@ KINDS = (
      "What happens between two batches or pages? If you use an offset, by how much does it grow?",
      r"offset\s*(\+=|=.*\+)"),
     (r"third page are missing", "", r"offset\s*\*|\*\s*offset"),
-    (r"rows like", "", r"[\"']\s*select\b"),
+    (r"expected rows like", "", r"[\"']\s*select\b"),
     (r"the rows are neither", "", ORDER),
-    (r"the server ran", "", r"\boffset\b|\bavg\s*\("),
+    (r"the server ran", "", r"\blimit +[\"'%{:?\d]|\bselect\b.*\boffset\b|\bavg\s*\("),
+    (r"users aged 25$", "", r">= *25\b|> *24\b"),
+    (r"older than 25 are missing: the last", "", r"^ {8}(return|break)\b"),
     (r"expected numbers|sizes were|as lists of rows", "", r"fetchmany\((\d+)?\)|^ +yield\b"),
     (r"\d ages, got", "", r"\bdistinct\b"),
     (r"divided by|its fraction", "", r"^ +[\w, ]+ = (\d+, *)*1 *(#.*)?$|\w *// *\w"),
@@ -179,7 +181,7 @@ def _chunks(judge: Judge, step: str, users: list) -> Compared:
         said = "the rows are neither in the table's order nor sorted by one column"
         yield "order", "" if _is_in_order(rows, users) else said
     *full, last = map(len, chunks or [[]])
-    if rows or full:
+    if (rows or full) and not judge.failed("rows"):  # wrong rows make wrong sizes
         right = set(full) <= {int(size)} and 0 < last <= int(size)
         said = f"the last sizes were {', '.join(map(str, [*full, last][-3:]))}"
         yield "sizes", "" if right else said
@@ -229,7 +231,8 @@ def _page_beyond(judge: Judge, step: str, _users: list) -> Compared:
 def _ages(judge: Judge, step: str, users: list) -> Compared:
     found, ages, said = judge.fact(step), sorted(row[3] for row in users), ""
     if not isinstance(found, list) or not all(isinstance(age, int | float) for age in found):
-        said = f"expected numbers, got {short(found[0] if isinstance(found, list) else found)}"
+        got = f"expected numbers, got {short(found[0] if isinstance(found, list) else found)}"
+        said = got.replace("got [", "got rows like [").replace("got {", "got rows like {")
     elif len(found) != len(ages):
         said = f"expected {len(ages)} ages, got {len(found)}"
     elif sorted(found) != ages or not ages:
@@ -296,13 +299,14 @@ def _compared(judge: Judge, check: str, said: str, step: str, name: str, what: s
     if said and len(judge.items(step)) >= ENOUGH:
         said += f"; the checker stopped reading after {ENOUGH}"
     kinds = [kind for kind in KINDS if re.search(kind[0], said)]
-    lines = (judge.source.line_with(line) for _, _, line in kinds if line)
+    find, patterns = judge.source.line_with, [line for _, _, line in kinds if line]
+    lines = (find(one, name) or (one[0] != "^" and find(one)) for one in patterns)
     hint = next((hint for _, hint, _ in kinds if hint), "")
     place = next(filter(None, lines), None) or judge.source.line_of(name)
     if said and TELLING.search(judge.text(step, "shown")):
         printed = judge.printed(step)
-        said, place = said + printed, judge.swallow(name) or place
-        hint = hint_for({"message": printed}, SWALLOW_HINT)
+        (swallow, hint), said = judge.swallow(name), said + printed
+        place, hint = swallow or place, hint_for({"message": printed}, hint)
     judge.check(check, not said, f"{what}: {said}" if what else said, place, hint)
 
 
@@ -358,25 +362,26 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     judge.check("lazy", bool(judge.fact("first", "iterator")), said, line)
     sent = (judge.evidence("first", "sent") or 0) - (judge.evidence("grow", "sent") or 0)
     share = min(1.0, sent / (judge.evidence("grow", "bytes") or 1))
-    fetch = source.line_with("buffered ?= ?True")
+    fetch = source.line_with(BUFFERED)
     fetch = fetch or source.line_of_call("fetchall", "list", "append", inside=(name,))
+    for place, one, used in judge.sources():
+        for buffered in filter(None, (one.line_with(BUFFERED, function) for function in used)):
+            fetch = f"{place}:{buffered}"
     said = f"after one next(), the server had already sent {share:.0%} of the table"
     judge.check("lazy", share < LAZY_SHARE, said, fetch or line)
     if not judge.seen("stopped"):
         return
     error, left = judge.error("stopped"), judge.evidence("stopped", "left") or 0
-    if left and (judge.evidence("collected", "left") or 0) < left:
-        said = "your code never closed the connection; CPython's garbage collector did"
-    elif judge.evidence("imported", "open") and not left:
-        left = judge.evidence("stopped", "open")
-        said = "the connection that importing the file opened stays open"
-    else:
+    said = "your code never closed the connection; CPython's garbage collector did"
+    if (judge.evidence("collected", "left") or 0) >= left:
         said = f"{count(left, 'connection')} stays open"
     said = f"the caller stopped after two items, and {said}"
-    hint = "" if judge.failed("closed") else STOP_EARLY.hint
-    _left_open(judge, "stop early", "stopped", said if left else "", name, hint)
+    step = next(iter(STEPS[judge.exercise.number]))
+    kept, made = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
+    if kept < made or (made and not left) or not judge.failed("closed"):  # else that says it all
+        _left_open(judge, "stop early", "stopped", said if left else "", name, STOP_EARLY.hint)
     if not left or not error:  # otherwise the error is the reason why it is open
-        said = f"a caller that stops reading early gets {describe(error)}" if error else ""
+        said = f"closing the generator before its end raises {describe(error)}" if error else ""
         place, hint = (judge.place_of(error), hint_for(error, "")) if error else (None, "")
         judge.check("stop quietly", not error, said, place, hint)
 
@@ -394,8 +399,8 @@ def _errors(judge: Judge, names: list[str]) -> None:
         # Unread rows of an earlier step, on a connection that is never closed, hide what would come.
         if error and (UNREAD in error["message"] or not judge.tells_first("errors", error)):
             return
-        swallow, found = judge.swallow(name), "no error"
-        place, hint = swallow or judge.source.line_of(name), SWALLOW_HINT if swallow else ""
+        (swallow, hint), found = judge.swallow(name), "no error"
+        place = swallow or judge.source.line_of(name)
         if error:
             found = f"{describe(error)}, and the database's error is lost"
             if "'NoneType' object" not in error["message"] or not swallow:

@@ -116,8 +116,8 @@ class Source:
                 return node.lineno
         return None
 
-    def is_except(self, line: int | None) -> bool:
-        return bool(line) and self.text.splitlines()[line - 1].lstrip().startswith("except")
+    def word_at(self, line: int | None) -> str:
+        return re.match(r"\w*", self.text.splitlines()[line - 1].lstrip())[0] if line else ""
 
     def line_with(self, pattern: str, *inside: str) -> int | None:
         """The first line that matches: in the first of these definitions, or else in the file."""

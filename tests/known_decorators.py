@@ -214,7 +214,7 @@ CASES = {
     "log: swallows IntegrityError": Case("5", log(QUERY + constraint("return func(*args, **kwargs)")), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
     "log: return in finally": Case(
         "5", log(QUERY + "rows = []\ntry:\n    rows = func(*args, **kwargs)\nfinally:\n    return rows  # here"),
-        WRONG, "raises", "but the caller got no error"),
+        WRONG, "raises", "but the caller got no error This `return` discards the error"),
     "log: suppresses": Case(
         "5", log("import contextlib\n" + QUERY + "with contextlib.suppress(Exception):  # here\n    return func(*args, **kwargs)"),
         WRONG, "raises", "raised LookupError: raised inside, but the caller got no error A decorator"),

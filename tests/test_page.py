@@ -98,6 +98,13 @@ def test_page_masks_secrets_in_the_code(tmp_path):
     ] == []
 
 
+def test_password_that_is_a_common_word_is_masked_but_not_as_a_part_of_a_path(tmp_path):
+    masked = answer(tmp_path, code='connect(password="root")').mask
+    assert masked("/root/lib/rooted.py") == "/root/lib/rooted.py"
+    shown = ["'root'", "password=root", "mysql://root:root@db", "root"]
+    assert [text for text in shown if "root" in masked(text)] == []
+
+
 def test_page_reads_no_file_but_the_answers_own(tmp_path):
     outside = tmp_path / "outside.py"
     outside.write_text("of_the_mentor = 1\n")
