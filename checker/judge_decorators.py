@@ -98,8 +98,7 @@ def judge_with_db_connection(judge: Judge) -> None:
             is_open = judge.fact(step, "usable") or unclosed(judge.fact(step, "sqlite"))
             said, line = f"after {what} the connection is still open", r"\.close\b"
             line = marked(judge, line, r"\bconnect\(")
-            if line == judge.line:
-                line = judge.source.line_of_call("connect") or line
+            line = judge.source.line_of_call("connect") if line == judge.line else line
             judge.check(check, not is_open, said, line)
 
 
@@ -111,8 +110,7 @@ def judge_transactional(judge: Judge) -> None:
             stored = user_of(judge, step, number)[2:3] == ["committed"]
             said = f"after {call} the database does not hold the new email"
             judge.check("commits", stored, said, marked(judge, r"\.commit\b|'COMMIT"))
-            if not how:
-                returned(judge, "result", step, call, ["result of", number])
+            returned(judge, "result", step, call, ["result of", 1], how or None)
     for number, step in enumerate((*FAULTS, "stacked"), 3):
         fault, names = FAULTS.get(step, FAULTS["failing"]), inside(judge)
         what = f"{own(judge)} ran an UPDATE and raised {fault}, "
@@ -134,11 +132,9 @@ def judge_retry(judge: Judge) -> None:
     none, two, every = calls = [judge.number(step, "calls") for step in steps]
     call, result = "fetch_users_with_retry(conn, 'one', second='two')", ["result of", "one", "two"]
     twice = f"which fails twice ({LOCKED}) and then succeeds,"
-    for step, what in (
-        ("none fails", f"{own(judge, call)} which does not fail,"),
-        ("two fail", f"{own(judge, call)} {twice}"),
-        ("last succeeds", f"{own(judge, call, retries=3)} {twice}"),
-    ):
+    how = {"none fails": "which does not fail,", "two fail": twice, "last succeeds": twice}
+    for step, retries, *_ in (one for one in probe.ATTEMPTS if one[0] in how):
+        what = f"{own(judge, call, retries=retries)} {how[step]}"
         error, times = judge.error(step), judge.number(step, "calls")
         if error and error.get("own") and not MISTAKES & set(error["bases"]):
             said = f"{what} was called {count(times, 'time')}, and the caller got {describe(error)}"
@@ -187,8 +183,7 @@ def _waits(judge: Judge, step: str, failures: int) -> None:
 
 def judge_cache_query(judge: Judge) -> None:
     users = judge.evidence("imported", "users") or []
-    cases = [(probe.OLDER,), *chain(*probe.CALLS.values())]
-    rows = {case: select(users, *case) for case in cases}
+    rows = {c: select(users, *c) for c in ((probe.OLDER,), *chain(*probe.CALLS.values()))}
     _hit(judge, rows[probe.OLDER,])
     for (check, how), cases in probe.CALLS.items():
         if judge.passed(check) and not all(map(judge.passed, ("query in key", "positional"))):
@@ -225,10 +220,12 @@ def _own_results(judge: Judge, check: str, how: str, cases: tuple, rows: dict) -
     It proves something only if the cache keeps results at all. A wrapper whose parameters do not
     allow such a call cannot return a wrong result for it.
     """
+    words = {one: " and ".join((f"`{one[0]}`", *map(str, one[1:]))) for one in rows}
     for number, case in enumerate(cases):
         step = f"{check} by {how} {number}"
-        what = f"{own(judge)} called with {_words(*case)},"
-        what += " passed by position," * (how == "position")
+        what = (
+            f"{own(judge)} called with {words[case]},{' passed by position,' * (how == 'position')}"
+        )
         error, shared = judge.error(step), judge.failed("query in key")
         if error and error["type"] == "TypeError" and not error.get("place"):
             judge.check(check, True)
@@ -242,14 +239,10 @@ def _own_results(judge: Judge, check: str, how: str, cases: tuple, rows: dict) -
             said = f"{what} returned a wrong result after other calls: {difference}"
             for one in takewhile(case.__ne__, rows):
                 if not compare_rows(judge.fact(step), rows[one]):
-                    other = one[1] if case[1:] and one[0] == case[0] else _words(*one)
+                    other = words[one].removeprefix(f"`{case[0]}` and ")
                     said = f"{what} returned the rows of an earlier call with {other}"
             hint = "What is the key of your cache?" * shared
             judge.check(check, not difference, said, marked(judge, KEY), hint)
-
-
-def _words(query: str, *params: tuple) -> str:
-    return " and ".join((f"`{query}`", *map(str, params)))
 
 
 # ---------------------------------------------------- shared by these exercises
@@ -258,8 +251,7 @@ def _words(query: str, *params: tuple) -> str:
 def own(judge: Judge, *call: str, retries: int = probe.RETRIES) -> str:
     """Name the probe's function, or a call of it, so that nobody takes it for the answer's own."""
     options = f"(retries={retries})" * (judge.exercise.number == "8")
-    what = " ".join(("function", *call))
-    return f"the checker's {what}, decorated with @{inside(judge)[0]}{options},"
+    return f"the checker's {' '.join(('function', *call))}, decorated with @{inside(judge)[0]}{options},"
 
 
 def inside(judge: Judge) -> tuple[str, ...]:
@@ -274,9 +266,7 @@ def marked(judge: Judge, *patterns: str) -> int | None:
     return next(filter(None, found), judge.line)
 
 
-def returned(
-    judge: Judge, check: str, step: str, call: str, result, right=None, pattern: str = FUNCTION
-) -> None:
+def returned(judge: Judge, check, step, call, result, right=None, pattern=FUNCTION) -> None:
     """Check that a call returned this result, unless `right` says it; None has a hint of its own."""
     said, hint = f"{call} returned {short(judge.fact(step))} instead of {short(result)}", ""
     if judge.fact(step) is None:
