@@ -220,12 +220,11 @@ def _own_results(judge: Judge, check: str, how: str, cases: tuple, rows: dict) -
     It proves something only if the cache keeps results at all. A wrapper whose parameters do not
     allow such a call cannot return a wrong result for it.
     """
+    position = " passed by position," * (how == "position")
     words = {one: " and ".join((f"`{one[0]}`", *map(str, one[1:]))) for one in rows}
     for number, case in enumerate(cases):
         step = f"{check} by {how} {number}"
-        what = (
-            f"{own(judge)} called with {words[case]},{' passed by position,' * (how == 'position')}"
-        )
+        what = f"{own(judge)} called with {words[case]},{position}"
         error, shared = judge.error(step), judge.failed("query in key")
         if error and error["type"] == "TypeError" and not error.get("place"):
             judge.check(check, True)

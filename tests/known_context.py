@@ -147,6 +147,13 @@ def DatabaseConnection(path="users.db"):
     Case("MySQL's placeholder, rows in .cursor", "11", MYSQL_QUERY),
     Case("MySQL, never closed", "11", changed(MYSQL_QUERY, "self.conn.close()", "pass"),
          WRONG, ("closed",), "connection to the server that your code never closes"),
+    Case("a value in the text of the query", "11",
+         changed(QUERY, "self.query, self.params)\n", "self.query.replace('?', f\"'{self.params[0]}'\"))\n"),
+         CRASH, ("quote",), "`with ExecuteQuery(...)` for `SELECT * FROM users WHERE name = ?` and \"Siobhán O'Brien 4\" raised", 10),
+    Case("`with` in enter does not close", "11",
+         changed(changed(QUERY, 'self.conn = sqlite3.connect("users.db")', 'with sqlite3.connect("users.db") as self.conn:\n            pass'),
+                 "self.conn.close()", "pass"),
+         WRONG, ("closed",), "the block opens 1 connection that your code never closes", 8),
     Case("enter hides a query's error and prints it", "11",
          changed(QUERY, "        self.cursor.execute(self.query, self.params)\n        return self.cursor.fetchall()",
                  "        try:\n            return self.cursor.execute(self.query, self.params).fetchall()\n"

@@ -275,7 +275,7 @@ CASES = {
     "connection: passed last": Case("6", connect("try:\n    return func(*args, conn, **kwargs)  # here\nfinally:\n    conn.close()"), WRONG, "connection",
                                     "got a value of type int as first argument, not a connection"),
     "connection: shared by all calls": Case(
-        "6", decorator("with_db_connection", "return func(conn, *args, **kwargs)", "\nconn = sqlite3.connect('users.db')"),
+        "6", decorator("with_db_connection", "return func(conn, *args, **kwargs)", "\nconn = sqlite3.connect('users.db')  # here"),
         WRONG, "closed", "the connection is still open"),
     "connection: a demo is lost": Case("6", LOST_DEMO, WRONG, "demo rows", "get_user_by_id is a value of type NoneType after decoration by @checked"),
 
