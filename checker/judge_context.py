@@ -2,13 +2,14 @@
 
 import re
 
-from checker.child.observe_context import FUNCTIONS, QUERIES
+from checker.child.observe_context import ALL, FAULTS, FUNCTIONS, QUERIES
 from checker.child.wanted import NAMES
 from checker.judge import Judge, describe
 from checker.rows import compare_rows, select
 
 NO_TABLE = r"no such table|doesn't exist"
 HELPERS = r"(?!main|__exit__)\w+"  # they may hide an error of the function that calls them
+WITH = r"\bwith sqlite3\.connect\("  # it does not close the connection
 AT_YIELD = "Which of your lines still run if an error is raised before or at the `yield`?"
 FEW = re.compile(r"missing|got [^\[{]")  # how compare_rows() shows what fetchone() causes
 
@@ -19,16 +20,20 @@ def judge_manager(judge: Judge) -> bool:
     judge.line, users = judge.source.line_of(*names), judge.evidence("imported", "users") or []
     for step, (sql, value) in QUERIES.items():
         if judge.seen(step):
-            expected = users if judge.exercise.number == "10" else select(users, sql, [value])
-            _rows(judge, step, expected, "the with block", "__enter__", *names)
+            what, expected = f"`{ALL}` in the with block", users
+            if judge.exercise.number == "11":
+                what = f"`with {names[0]}(...)` for `{sql}` and {value!r}"
+                expected = select(users, sql, [value])
+            _rows(judge, step, expected, what, "__enter__", *names)
     if not judge.number("rows", "entered"):
         return judge.seen("rows")
     _closed(judge, "closed", "rows", "the block", "__exit__", names)
-    for failing, how in (("failing", ""), ("failing query", " with sqlite3.OperationalError")):
+    for failing, error in FAULTS.items():
         if judge.number(failing, "entered"):
-            what = f"a block that fails{how}"
-            _closed(judge, "closed on error", failing, what, "__exit__", names)
-            judge.judge_raised("raises", failing, f"the block{how}", "", "__exit__")
+            what = f"a block that raised {error.__name__}"
+            if not judge.failed("closed"):
+                _closed(judge, "closed on error", failing, what, "__exit__", names)
+            judge.judge_raised("raises", failing, what, "", "__exit__")
     what, inside = "a query on a missing table", ("__enter__", "__init__", HELPERS)
     judge.judge_raised("bad query", "bad query", what, NO_TABLE, *inside)
     _closed(judge, "closed on bad query", "bad query", what, "__enter__", names)
@@ -59,7 +64,8 @@ def _rows(judge: Judge, step: str, expected: list, what: str, *inside: str) -> N
 def _closed(judge: Judge, check: str, step: str, what: str, method: str, names: tuple) -> None:
     """Check that a block closed its connections: SQLite's, or those to the MySQL server."""
     inside = (method,) if judge.source.line_of(method) else names
-    line = judge.source.line_of_call("close", inside=inside) or judge.source.line_of(*inside)
+    line = judge.source.line_of_call("close", inside=inside)
+    line = line or judge.source.line_with(WITH, *names) or judge.source.line_of(*inside)
     hint = AT_YIELD * ("yield" in judge.source.text and inside == names)
     if judge.fact(step, "usable"):
         judge.check(check, False, "the connection still works after the block", line, hint)
@@ -110,6 +116,8 @@ def judge_concurrent(judge: Judge) -> bool:
         for line, seconds in judge.fact(step, "blocked") or []:
             said = f"time.sleep({seconds}) blocks the event loop"
             judge.check("async", False, said, line, "Which sleep() can be awaited?")
+    if judge.failed("async") and judge.number("overlap", "most") != 1:
+        judge.results.pop("concurrent", None)  # both start, but one blocks the event loop
     return bool(judge.fact("functions", "found"))
 
 
@@ -151,7 +159,7 @@ def _overlapping(judge: Judge) -> None:
     line, hint = source.line_of(*FUNCTIONS["both"][1]), ""
     if len(most) == 2 and most[0] > 1:  # both were started
         hint = "Both start. What makes one wait: a lock, one thread, a call that blocks the loop?"
-        line = source.line_of_call(r"\w*Lock|\w*Semaphore|\w*Executor", "connect")
+        line = source.line_with(r"(with|=) .*(lock|sem|executor)") or source.line_of_call("connect")
     judge.check("concurrent", min(most, default=0) > 1, said, line, hint)
 
 

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from itertools import pairwise
+from itertools import chain, pairwise, takewhile
 
 from checker.checks import CHECKS
 from checker.child import observe_decorators as probe
@@ -55,9 +55,9 @@ def judge_exercise(judge_calls: Callable[[Judge], None], after: set[str], judge:
 def judge_log_queries(judge: Judge) -> None:
     line = marked(judge, r"\b(print|debug|info|warning|error|log|write)\(")
     for form in probe.FORMS:
-        query, given, got = probe.MARKED.format(form), judge.fact(form), judge.fact(form, "got")
+        query, got = probe.MARKED.format(form), judge.fact(form, "got")
         shown, hidden, before = (judge.text(form, name) for name in ("shown", "hidden", "before"))
-        call = f"fetch_all_users({'query=' * (form == 'keyword')}{query!r})"
+        call = own(judge, f"fetch_all_users({'query=' * (form == 'keyword')}{query!r})")
         text = shown + hidden * bool(CONFIGURES.search(judge.source.text))
         is_shown = query.casefold() in " ".join(text.split()).casefold()
         # An error before the SQL is shown is a failure to log; after that, to return a result.
@@ -67,54 +67,56 @@ def judge_log_queries(judge: Judge) -> None:
         if query in hidden:
             said = f"{call} logged its SQL below the level that is shown"
         judge.check("logged", is_shown, said, line)
-        returned(judge, "result", given == ["result of", query] and got == query, form, call)
+        returned(judge, "result", form, call, ["result of", query])
         too_late = got and query in shown and query not in before
         judge.check("before", not too_late, f"{call} showed its SQL only after the query ran", line)
 
 
 def judge_with_db_connection(judge: Judge) -> None:
     calls = {
-        "keyword call": ("get_user_by_id(user_id=3)", 3, 0),
-        "call": ("get_user_by_id(2, second=7), with one parameter more", 2, 7),
+        "keyword call": (own(judge, "get_user_by_id(user_id=3)"), 3, 0),
+        "call": (own(judge, "get_user_by_id(2, second=7)"), 2, 7),
     }
     for step, (call, number, second) in calls.items():
         given, error = judge.items(step) or [None], judge.error(step)
-        kind, right = judge.text(step, "kind"), user_of(judge, "imported", number)
+        kind, user = judge.text(step, "kind"), user_of(judge, "imported", number)
         check = "result" if error and ARGUMENTS.match(error["message"]) else "connection"
         if judge.failed("connection"):
             break
         if kind:
-            said = f"{call}: the first argument is a value of type {kind}, not a connection"
+            said = f"{call} got a value of type {kind} as first argument, not a connection"
             judge.check("connection", False, said, marked(judge, FUNCTION))
         elif not judge.crashed(check, step, call):
             if judge.number(step, "calls"):
                 judge.check("connection", True)
-            right = same_row(given[0], right) and given[1:] == [second]
-            returned(judge, "result", right, step, call)
+            right = same_row(given[0], user) and given[1:] == [second]
+            returned(judge, "result", step, call, [user, second], right)
     closes = [("closed", step, call) for step, (call, *_) in calls.items()]
-    closes += [("closed on error", s, f"a function that raises {e}") for s, e in FAULTS.items()]
+    closes += [("closed on error", s, f"{own(judge)} raised {e},") for s, e in FAULTS.items()]
     for check, step, what in closes:
         if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
             is_open = judge.fact(step, "usable") or unclosed(judge.fact(step, "sqlite"))
-            said, line = f"after {what}, the connection is still open", r"\.close\b"
-            judge.check(check, not is_open, said, marked(judge, line, r"\bconnect\("))
+            said, line = f"after {what} the connection is still open", r"\.close\b"
+            line = marked(judge, line, r"\bconnect\(")
+            line = judge.source.line_of_call("connect") if line == judge.line else line
+            judge.check(check, not is_open, said, line)
 
 
 def judge_transactional(judge: Judge) -> None:
     for number, step in enumerate(("success", "no result"), 1):
-        how = ", which returns None," * (number == 2)
-        call = f"update_user_email(conn, {number}, 'committed'){how}"
+        how = " which returns None," * (number == 2)
+        call = own(judge, f"update_user_email(conn, {number}, 'committed')") + how
         if not judge.crashed("commits", step, call):
             stored = user_of(judge, step, number)[2:3] == ["committed"]
             said = f"after {call} the database does not hold the new email"
             judge.check("commits", stored, said, marked(judge, r"\.commit\b|'COMMIT"))
-            returned(judge, "result", how or judge.fact(step) == ["result of", 1], step, call)
+            returned(judge, "result", step, call, ["result of", 1], how or None)
     for number, step in enumerate((*FAULTS, "stacked"), 3):
         fault, names = FAULTS.get(step, FAULTS["failing"]), inside(judge)
-        what = f"the function ran an UPDATE and raised {fault}, "
+        what = f"{own(judge)} ran an UPDATE and raised {fault}, "
         if step == "stacked":  # under the answer's own decorator
             names = NAMES["6"]["with_db_connection"]
-            what = f"with your own {names[0]}, {what}"
+            what = f"under your own @{names[0]}, {what}"
         kept = user_of(judge, step, number)[2:3] == ["rolled back"]
         failed = kept or judge.fact(step, "in transaction")
         said = f"{what}and {'the change is stored' if kept else 'its transaction is still open'}"
@@ -129,19 +131,17 @@ def judge_retry(judge: Judge) -> None:
     loop = marked(judge, r"^\s*(for|while)\b")
     none, two, every = calls = [judge.number(step, "calls") for step in steps]
     call, result = "fetch_users_with_retry(conn, 'one', second='two')", ["result of", "one", "two"]
-    twice = f"{call}, which fails twice ({LOCKED}) and then succeeds,"
-    for step, what in (
-        ("none fails", f"{call}, which does not fail,"),
-        ("two fail", twice),
-        ("last succeeds", f"with retries=3, {twice}"),
-    ):
+    twice = f"which fails twice ({LOCKED}) and then succeeds,"
+    how = {"none fails": "which does not fail,", "two fail": twice, "last succeeds": twice}
+    for step, retries, *_ in (one for one in probe.ATTEMPTS if one[0] in how):
+        what = f"{own(judge, call, retries=retries)} {how[step]}"
         error, times = judge.error(step), judge.number(step, "calls")
         if error and error.get("own") and not MISTAKES & set(error["bases"]):
             said = f"{what} was called {count(times, 'time')}, and the caller got {describe(error)}"
             line = marked(judge, r"^\s*except\b") if times == 1 else loop
             judge.check("retries", False, said, line)
         elif judge.seen(step) and not judge.crashed("retries", step, what):
-            returned(judge, "retries", judge.fact(step) == result, step, what)
+            returned(judge, "retries", step, what, result)
     judge.endless = every >= probe.ENDLESS
     if two > 1:  # else it never retried, which is reported already
         said = f"with retries={probe.RETRIES} it made {count(none, 'call')} if none fails, "
@@ -150,19 +150,19 @@ def judge_retry(judge: Judge) -> None:
         for step, failures in steps.items():
             _waits(judge, step, failures)
         if (times := judge.number("no result", "calls")) > 1:
-            said = f"{call}, which does not fail and returns None, was called {times} times"
-            judge.check(
-                "attempts", False, said, loop, "Which results does the loop take for a failure?"
-            )
+            said = f"{own(judge)} which does not fail and returns None, was called {times} times"
+            hint = "Which results does the loop take for a failure?"
+            judge.check("attempts", False, said, loop, hint)
         again, error = judge.fact("again"), judge.error("again")
         came = f"raised {describe(error)}" if error else f"gave {short(again)}"
-        said = f"three calls of one decorated function, which fails twice in each, {came}"
+        said = f"three calls of {own(judge)} which fails twice in each, {came}"
         if judge.passed("retries") and judge.seen("again"):
             judge.check("attempts", again == [result] * 3, said, loop, AGAIN)
     if not judge.endless:
         raises(judge, "gives up", "all fail", f"{LOCKED} at each of {count(every, 'call')}")
     tried = judge.number("permanent", "calls")
-    judge.check("retries everything", tried <= 1, f"`no such table` led to {tried} attempts", loop)
+    said = f"with retries={probe.RETRIES}, `no such table` led to {tried} attempts"
+    judge.check("retries everything", tried <= 1, said, loop)
 
 
 def _waits(judge: Judge, step: str, failures: int) -> None:
@@ -174,19 +174,21 @@ def _waits(judge: Judge, step: str, failures: int) -> None:
         said = f"with delay={probe.DELAY} it waited {waits} seconds between {calls} calls"
         judge.check("waits", min(needed) >= probe.DELAY, said, line)
         how = "failed" if step == "all fail" else "succeeded"
-        said = f"it waited {last:g} seconds after the last of {calls} calls, which {how}"
+        said = f"{last:g} seconds after the last of {calls} calls, which {how}"
         if first > probe.DELAY / 2:
-            said = f"it waited {first:g} seconds before the first call"
+            said = f"{first:g} seconds before the first call"
+        said = f"with retries={probe.RETRIES} and delay={probe.DELAY} it waited {said}"
         judge.check("last sleep", max(first, last) < probe.DELAY / 2, said, line)
 
 
 def judge_cache_query(judge: Judge) -> None:
     users = judge.evidence("imported", "users") or []
-    _hit(judge, select(users, probe.OLDER))
+    rows = {c: select(users, *c) for c in ((probe.OLDER,), *chain(*probe.CALLS.values()))}
+    _hit(judge, rows[probe.OLDER,])
     for (check, how), cases in probe.CALLS.items():
         if judge.passed(check) and not all(map(judge.passed, ("query in key", "positional"))):
             continue  # what is wrong there is wrong here, too
-        _own_results(judge, check, how, {case: select(users, *case) for case in cases})
+        _own_results(judge, check, how, cases, rows)
     line, kept = judge.line, "changed by a caller" not in judge.items("mutated")
     judge.check("shared list", kept, "a change to the returned list reaches the next caller", line)
     stale = [r for r in judge.items("stale") if isinstance(r, list) and r[1:] != [probe.CHANGED]]
@@ -195,49 +197,60 @@ def judge_cache_query(judge: Judge) -> None:
 
 def _hit(judge: Judge, expected: list) -> None:
     """Check that the second of two equal calls returns the same rows, and does not run the function."""
-    call = "fetch_users_with_cache(conn, query='SELECT id, name ...')"
+    call = own(judge, "fetch_users_with_cache(conn, query='SELECT id, name ...')")
     ran = sum(judge.number(step, "calls") for step in ("miss", "hit"))
     for step, which, line in (("miss", "the first", FUNCTION), ("hit", "the second", LOOKUP)):
-        what, right = f"{which} call {call}", not compare_rows(judge.fact(step), expected)
+        what, right = f"{call} at {which} call", not compare_rows(judge.fact(step), expected)
         if judge.crashed("hit", step, what):
             return
         if step == "miss" and judge.items(step) and not judge.number(step, "calls"):
-            said = f"{what} did not run the function, but got rows that another query had left"
+            said = f"{call} did not run at its first call: the rows came from another query"
             judge.check("query in key", False, said, marked(judge, KEY))
             return
-        returned(judge, "hit", right, step, what, line)
+        returned(judge, "hit", step, what, expected, right, line)
     in_key = ran == 2 and not judge.number("same connection", "calls")
     line, hint = (KEY, CONNECTION_IN_KEY) if in_key else (LOOKUP, "")
-    said = f"the function ran {count(ran, 'time')} for two equal calls"
+    said = f"{call} ran {count(ran, 'time')} for two equal calls"
     judge.check("hit", ran == 1, said, marked(judge, line), hint)
 
 
-def _own_results(judge: Judge, check: str, how: str, results: dict[tuple, list]) -> None:
-    """Check that each of these calls gets its own rows.
+def _own_results(judge: Judge, check: str, how: str, cases: tuple, rows: dict) -> None:
+    """Check that each of these calls gets its own rows, and no earlier call's.
 
     It proves something only if the cache keeps results at all. A wrapper whose parameters do not
     allow such a call cannot return a wrong result for it.
     """
-    for number, ((query, *params), expected) in enumerate(results.items()):
+    position = " passed by position," * (how == "position")
+    words = {one: " and ".join((f"`{one[0]}`", *map(str, one[1:]))) for one in rows}
+    for number, case in enumerate(cases):
         step = f"{check} by {how} {number}"
-        with_ = "".join(f" with {values}" for values in params)
-        what = f"`{query}`{with_}{', passed by position,' * (how == 'position')}"
+        what = f"{own(judge)} called with {words[case]},{position}"
         error, shared = judge.error(step), judge.failed("query in key")
         if error and error["type"] == "TypeError" and not error.get("place"):
             judge.check(check, True)
-        elif error and params and judge.fact(step, "params") == []:
-            said = f"{what}: the function did not get the parameters"
+        elif error and case[1:] and judge.fact(step, "params") == []:
+            said = f"{what} did not get the parameters"
             judge.check(check, False, said, judge.line, "What does the wrapper pass on?")
         elif not judge.crashed(check, step, what) and judge.passed("hit"):
-            difference = compare_rows(judge.fact(step), expected)
+            difference = compare_rows(judge.fact(step), rows[case])
             if difference and not number and shared:
                 return  # it got another query's rows, which is reported already
-            said = f"{what} got a wrong result: {difference}"
+            said = f"{what} returned a wrong result after other calls: {difference}"
+            for one in takewhile(case.__ne__, rows):
+                if not compare_rows(judge.fact(step), rows[one]):
+                    other = words[one].removeprefix(f"`{case[0]}` and ")
+                    said = f"{what} returned the rows of an earlier call with {other}"
             hint = "What is the key of your cache?" * shared
             judge.check(check, not difference, said, marked(judge, KEY), hint)
 
 
 # ---------------------------------------------------- shared by these exercises
+
+
+def own(judge: Judge, *call: str, retries: int = probe.RETRIES) -> str:
+    """Name the probe's function, or a call of it, so that nobody takes it for the answer's own."""
+    options = f"(retries={retries})" * (judge.exercise.number == "8")
+    return f"the checker's {' '.join(('function', *call))}, decorated with @{inside(judge)[0]}{options},"
 
 
 def inside(judge: Judge) -> tuple[str, ...]:
@@ -252,20 +265,19 @@ def marked(judge: Judge, *patterns: str) -> int | None:
     return next(filter(None, found), judge.line)
 
 
-def returned(
-    judge: Judge, check: str, right: bool, step: str, call: str, pattern: str = FUNCTION
-) -> None:
-    """Check what a call returned; None has a sentence and a hint of its own."""
-    said, hint = f"{call} returned {short(judge.fact(step))}", ""
+def returned(judge: Judge, check, step, call, result, right=None, pattern=FUNCTION) -> None:
+    """Check that a call returned this result, unless `right` says it; None has a hint of its own."""
+    said, hint = f"{call} returned {short(judge.fact(step))} instead of {short(result)}", ""
     if judge.fact(step) is None:
         said += _printed(judge, step)
         hint = NO_RETURN.format(judge.source.innermost(*inside(judge))[0])
+    right = judge.fact(step) == result if right is None else right
     judge.check(check, right, said, marked(judge, pattern), hint)
 
 
 def raises(judge: Judge, check: str, step: str, fault: str) -> None:
     """Check that the error of the probe's function reaches the caller, if the function was called."""
-    error, said, line = judge.error(step), f"the function raised {fault}", judge.line
+    error, said, line = judge.error(step), f"{own(judge)} raised {fault}", judge.line
     if not judge.number(step, "calls"):
         return
     if error is None:

@@ -197,11 +197,11 @@ CASES = {
     # 5
     "log: prints another text": Case("5", log("print('Calling', func.__name__)  # here\nreturn func(*args, **kwargs)"), WRONG, "logged", "did not show its SQL; it printed: Calling fetch_all_users"),
     "log: one row": Case("5", log(QUERY + "return func(*args, **kwargs)").replace(".fetchall()", ".fetchone()  # here"), WRONG, "demo rows", "Print what it returns: all rows, or a single one?"),
-    "log: class without return": Case("5", LOG_CLASS, WRONG, "result", "returned None What does __call__ return"),
+    "log: class without return": Case("5", LOG_CLASS, WRONG, "result", "returned None instead of ['result of', \"SELECT 'keyword' AS checker_marker\"] What does __call__ return"),
     "log: with arguments": Case("5", LOG_WITH_LEVEL),
     "log: with or without arguments": Case("5", LOG_EITHER),
     "log: only query=": Case("5", log("print(kwargs['query'])  # here\nreturn func(*args, **kwargs)"), CRASH, "logged",
-                             "fetch_all_users(\"SELECT 'positional' AS checker_marker\") raised KeyError: 'query'"),
+                             "fetch_all_users(\"SELECT 'positional' AS checker_marker\"), decorated with @log_queries, raised KeyError: 'query'"),
     "log: swallows sqlite3.Error": Case(
         "5", log(QUERY + "try:\n    return func(*args, **kwargs)\nexcept sqlite3.Error as e:  # here\n    print('Error:', e)"),
         WRONG, "raises", "OperationalError: no such column: nothing, but the caller got no error; it printed: Error: no such"),
@@ -246,7 +246,7 @@ CASES = {
     # 6
     "connection: own TypeError": Case(
         "6", decorator("with_db_connection", "conn = sqlite3.connect()  # here\nreturn func(conn, *args, **kwargs)"),
-        CRASH, "connection", "get_user_by_id(user_id=3) raised TypeError: connect() missing"),
+        CRASH, "connection", "the checker's function get_user_by_id(user_id=3), decorated with @with_db_connection, raised TypeError: connect() missing"),
     "connection: `with` does not close": Case(
         "6", decorator("with_db_connection", "with sqlite3.connect('users.db') as conn:  # here\n    return func(conn, *args, **kwargs)"),
         WRONG, "closed", "the connection is still open Does close() run in this case, before the call ends? `with`"),
@@ -265,7 +265,7 @@ CASES = {
         "raised TypeError: get_user_by_id() missing 1 required positional argument: 'user_id'"),
     "connection: no return": Case(
         "6", connect("try:\n    func(conn, *args, **kwargs)  # here\nfinally:\n    conn.close()"),
-        WRONG, "result", "returned None What does wrapper return"),
+        WRONG, "result", "returned None instead of [[3, "),
     "connection: wrapper without keyword arguments": Case(
         "6", connect("try:\n    return func(conn, *args)\nfinally:\n    conn.close()").replace("    @functools.wraps(func)\n", "")
         .replace("*args, **kwargs):", "*args):  # here"), CRASH, "result", "wrapper() got an unexpected keyword argument 'user_id'"),
@@ -273,9 +273,9 @@ CASES = {
                                    "raised TypeError: get_user_by_id() missing 1 required positional argument: 'conn'"),
     "connection: close is not called": Case("6", connect("try:\n    return func(conn, *args, **kwargs)\nfinally:\n    conn.close  # here"), WRONG, "closed", "the connection is still open Does close() run"),
     "connection: passed last": Case("6", connect("try:\n    return func(*args, conn, **kwargs)  # here\nfinally:\n    conn.close()"), WRONG, "connection",
-                                    "the first argument is a value of type int, not a connection"),
+                                    "got a value of type int as first argument, not a connection"),
     "connection: shared by all calls": Case(
-        "6", decorator("with_db_connection", "return func(conn, *args, **kwargs)", "\nconn = sqlite3.connect('users.db')"),
+        "6", decorator("with_db_connection", "return func(conn, *args, **kwargs)", "\nconn = sqlite3.connect('users.db')  # here"),
         WRONG, "closed", "the connection is still open"),
     "connection: a demo is lost": Case("6", LOST_DEMO, WRONG, "demo rows", "get_user_by_id is a value of type NoneType after decoration by @checked"),
 
@@ -293,10 +293,10 @@ CASES = {
         WRONG, "raises", "but the caller got no error; it printed: Transaction failed: no such column"),
     "transaction: swallows IntegrityError": Case("7", transact(constraint(RIGHT)), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
     "transaction: own connection": Case("7", transact(RIGHT) + WITH_TRANSACTIONS),
-    "transaction: own connection without transactions": Case("7", transact(RIGHT) + OPENS, WRONG, "rolls back", "with your own with_db_connection, the function ran an UPDATE and raised LookupError: raised inside, and the change is stored Does rollback() run after any error?"),
+    "transaction: own connection without transactions": Case("7", transact(RIGHT) + OPENS, WRONG, "rolls back", "under your own @with_db_connection, the checker's function, decorated with @transactional, ran an UPDATE and raised LookupError: raised inside, and the change is stored Does rollback() run after any error?"),
     "transaction: commits a true result only": Case(
         "7", transact(RIGHT.replace("conn.commit()", "if result:\n        conn.commit()  # here")) + WITH_TRANSACTIONS, WRONG, "commits",
-        "after update_user_email(conn, 2, 'committed'), which returns None, the database does not hold the new email"),
+        "after the checker's function update_user_email(conn, 2, 'committed'), decorated with @transactional, which returns None, the database does not hold the new email"),
     "transaction: the example changes the email": Case(
         "7", transact(RIGHT) + WITH_TRANSACTIONS.replace("(new_email, user_id))", "(new_email.lower(), user_id))  # here"), WRONG, "demo rows",
         "update_user_email(user_id=9, new_email='New_Email@Checker.example'): the stored email is 'new_email@checker.example' Does the UPDATE use user_id and new_email as they are passed"),
@@ -321,7 +321,7 @@ CASES = {
     "retry: one attempt too few": Case(
         "8", retry("for attempt in range(1, retries):\n    try:\n        return func(*args, **kwargs)\n    except Exception:\n"
                    "        if attempt == retries - 1:\n            raise\n        time.sleep(delay)"), WRONG, "retries,attempts",
-        "with retries=3, fetch_users_with_retry(conn, 'one', second='two'), which fails twice"),
+        "fetch_users_with_retry(conn, 'one', second='two'), decorated with @retry_on_failure(retries=3), which fails twice"),
     "retry: shadowed names": Case("8", retry("retries = 3\n" + loop()), WRONG, "attempts", "3 if all fail"),
     "retry: sleep(2)": Case("8", retry(loop(wait="2").replace("time.sleep(2)", "time.sleep(2)  # here")), WRONG, "waits", "with delay=3 it waited 2, 2 seconds between 3 calls"),
     "retry: less than delay": Case("8", retry(loop(wait="delay / 2 ** attempt")), WRONG, "waits", "it waited 3, 1.5 seconds"),
@@ -337,12 +337,12 @@ CASES = {
                             "(OperationalError: database is locked) and then succeeds, was called 1 time, and the caller got OperationalError: database"),
     "retry: attempts run out for all calls": Case(
         "8", retry("nonlocal left\nwhile left:\n    try:\n        return func(*args, **kwargs)\n    except Exception:\n        left -= 1\n        if not left:\n            raise\n        time.sleep(delay)")
-        .replace("    def decorate(func):\n", "    def decorate(func):\n        left = retries\n"), WRONG, "attempts", "three calls of one decorated function, which fails twice in each, raised OperationalError: database is locked What is left"),
+        .replace("    def decorate(func):\n", "    def decorate(func):\n        left = retries\n"), WRONG, "attempts", "three calls of the checker's function, decorated with @retry_on_failure(retries=4), which fails twice in each, raised OperationalError: database is locked What is left"),
     "retry: sleeps first": Case("8", retry(loop().replace("    try:", "    time.sleep(delay)  # here\n    try:", 1).replace("    if attempt < retries - 1:\n        time.sleep(delay)", "")), WRONG, "last sleep", "before the first call"),
     "retry: returns no decorator": Case("8", retry(loop()).replace("\n    return decorate\n", "").replace("delay=2):", "delay=2):  # here"), WRONG, "retries", "turns a function into a value of type NoneType"),
     "retry: takes no arguments": Case("8", decorator("retry_on_failure", "return func(*args, **kwargs)"), CRASH, "retries", "unexpected keyword argument"),
     "retry: no result": Case("8", retry("for attempt in range(retries):\n    try:\n        func(*args, **kwargs)\n        break\n    except Exception:\n        if attempt == retries - 1:\n            raise\n        time.sleep(delay)"),
-                             WRONG, "retries", "which does not fail, returned None What does wrapper return"),
+                             WRONG, "retries", "which does not fail, returned None instead of ['result of', 'one', 'two'] What does wrapper return"),
 
     # 9
     "cache: query and params": Case("9", cache(keep("(query, tuple(params))", "func(conn, query, params)"), "conn, query, params=()")),
@@ -353,31 +353,31 @@ CASES = {
     "cache: text of all arguments": Case("9", cache(keep("str(args) + str(kwargs)"))),
     "cache: connection found by type": Case("9", cache(keep("str([a for a in args if not isinstance(a, sqlite3.Connection)]) + str(kwargs)", "func(*args, **kwargs)"), "*args, **kwargs")),
     "cache: connection in the key": Case("9", cache(keep("(args, str(kwargs))  # here", "func(*args, **kwargs)"), "*args, **kwargs"), WRONG, "hit",
-                                         "ran 2 times for two equal calls Is the connection part of your key?"),
-    "cache: keeps nothing, takes no parameters": Case("9", cache("return func(conn, query)", "conn, query"), WRONG, "hit", "the function ran 2 times"),
-    "cache: drops the parameters": Case("9", cache(keep(KEY, f"func(conn, {KEY})")), WRONG, "parameters in key", "with (1,): the function did not get the parameters"),
-    "cache: leaves out parameters passed by position": Case("9", cache(keep("repr((args[:1], sorted(kwargs.items())))  # here")), WRONG, "parameters in key", "with (4,), passed by position, got a wrong result"),
-    "cache: one key for all": Case("9", cache(keep("'rows'  # here")) + CACHED + "\n\nfetch_users_with_cache(query='SELECT * FROM users')\n", WRONG, "query in key", "did not run the function, but got rows that another query had left"),
-    "cache: key folds case": Case("9", cache(keep(f"({KEY}).lower() + str(args) + str(kwargs.get('params'))  # here").replace("str(args)", "str(args[1:])")), WRONG, "query in key", "`SELECT id, 'A b' FROM users WHERE id = 1` got a wrong result"),
-    "cache: key folds a parameter's case": Case("9", cache(keep(f"({KEY}) + str(kwargs.get('params')).lower()")), WRONG, "parameters in key", "with ('AB', 'c') got a wrong result"),
+                                         "decorated with @cache_query, ran 2 times for two equal calls Is the connection part of your key?"),
+    "cache: keeps nothing, takes no parameters": Case("9", cache("return func(conn, query)", "conn, query"), WRONG, "hit", ", ran 2 times"),
+    "cache: drops the parameters": Case("9", cache(keep(KEY, f"func(conn, {KEY})")), WRONG, "parameters in key", "and (1,), did not get the parameters"),
+    "cache: leaves out parameters passed by position": Case("9", cache(keep("repr((args[:1], sorted(kwargs.items())))  # here")), WRONG, "parameters in key", "and (4,), passed by position, returned the rows of an earlier call with (3,)"),
+    "cache: one key for all": Case("9", cache(keep("'rows'  # here")) + CACHED + "\n\nfetch_users_with_cache(query='SELECT * FROM users')\n", WRONG, "query in key", "did not run at its first call: the rows came from another query"),
+    "cache: key folds case": Case("9", cache(keep(f"({KEY}).lower() + str(args) + str(kwargs.get('params'))  # here").replace("str(args)", "str(args[1:])")), WRONG, "query in key", "`SELECT id, 'A b' FROM users WHERE id = 1`, returned the rows of an earlier call with `SELECT id, 'a b' FROM users WHERE id = 1`"),
+    "cache: key folds a parameter's case": Case("9", cache(keep(f"({KEY}) + str(kwargs.get('params')).lower()")), WRONG, "parameters in key", "and ('AB', 'c'), returned the rows of an earlier call with ('ab', 'c') Print your cache's key"),
     "cache: key folds spaces": Case("9", cache(keep(f"' '.join(({KEY}).split()) + str(kwargs.get('params'))")), WRONG, "query in key", "'a  b'"),
     "cache: key joins the parameters": Case("9", cache(keep(f"({KEY}) + ''.join(map(str, kwargs.get('params', ())))")), WRONG, "parameters in key", "('a', 'bc')"),
-    "cache: positional queries share a key": Case("9", cache(keep("str(kwargs)")), WRONG, "positional", "WHERE id = 4`, passed by position, got a wrong result"),
+    "cache: positional queries share a key": Case("9", cache(keep("str(kwargs)")), WRONG, "positional", "WHERE id = 4`, passed by position, returned the rows of an earlier call with `SELECT id FROM users WHERE id = 3`"),
     "cache: swallows sqlite3.Error": Case("9", cache("try:\n    " + keep(ALL_ARGUMENTS).replace("\n", "\n    ") + "\nexcept sqlite3.Error as error:  # here\n    print(error)"), WRONG, "raises",
                                           "the caller got no error; it printed: no such column: nothing"),
     "cache: swallows IntegrityError": Case("9", cache(constraint(keep(ALL_ARGUMENTS))), WRONG, "raises", "raised IntegrityError: UNIQUE constraint failed: users.email, but the caller got no error; it printed: Constraint: UNIQUE"),
-    "cache: key forgets the parameters' order": Case("9", cache(keep(f"({KEY}, frozenset(kwargs.get('params', ())))")), WRONG, "parameters in key", "with ('c', 'ab') got a wrong result"),
-    "cache: key is cut off at WHERE": Case("9", cache(keep(f"(({KEY}).split('WHERE')[0], str(kwargs.get('params')))")), WRONG, "query in key,positional", "`SELECT id, email FROM users WHERE age > 30` got a wrong result"),
-    "cache: key begins at WHERE": Case("9", cache(keep(f"(({KEY}).partition('WHERE')[2], str(kwargs.get('params')))")), WRONG, "query in key", "`SELECT id, email FROM users WHERE age > 30` got a wrong result"),
-    "cache: key without the query": Case("9", cache(keep("func.__name__")) + CACHED, WRONG, "query in key", "`SELECT id, email FROM users WHERE age > 40` got a wrong result"),
+    "cache: key forgets the parameters' order": Case("9", cache(keep(f"({KEY}, frozenset(kwargs.get('params', ())))")), WRONG, "parameters in key", "and ('c', 'ab'), returned the rows of an earlier call with ('ab', 'c')"),
+    "cache: key is cut off at WHERE": Case("9", cache(keep(f"(({KEY}).split('WHERE')[0], str(kwargs.get('params')))")), WRONG, "query in key,positional", "`SELECT id, email FROM users WHERE age > 30`, returned the rows of an earlier call with `SELECT id, "),
+    "cache: key begins at WHERE": Case("9", cache(keep(f"(({KEY}).partition('WHERE')[2], str(kwargs.get('params')))")), WRONG, "query in key", "`SELECT id, email FROM users WHERE age > 30`, returned the rows of an earlier call with `SELECT id, "),
+    "cache: key without the query": Case("9", cache(keep("func.__name__")) + CACHED, WRONG, "query in key", "`SELECT id, email FROM users WHERE age > 40`, returned the rows of an earlier call with `SELECT id, name"),
     "cache: swallows LookupError": Case("9", cache("try:\n    " + keep(ALL_ARGUMENTS).replace("\n", "\n    ") + "\nexcept LookupError:  # here\n    return []"), WRONG, "raises",
                                         "LookupError: raised inside, but the caller got no error"),
     "cache: returns nothing the first time": Case(
         "9", cache(keep(ALL_ARGUMENTS).replace("\nreturn", "  # here\nelse:\n    return")),
-        WRONG, "hit", "the first call fetch_users_with_cache(conn, query='SELECT id, name ...') returned None What does wrapper return"),
+        WRONG, "hit", "the checker's function fetch_users_with_cache(conn, query='SELECT id, name ...'), decorated with @cache_query, at the first call returned None instead of [["),
     "cache: keeps an iterator": Case(
         "9", cache(keep(ALL_ARGUMENTS, "iter(func(conn, *args, **kwargs))").replace("query_cache:", "query_cache:  # here").replace("return query_cache[key]", "return list(query_cache[key])")),
-        WRONG, "hit", "the second call fetch_users_with_cache(conn, query='SELECT id, name ...') returned [] At the second call, print the cache"),
+        WRONG, "hit", "at the second call returned [] instead of [["),
     "cache: suppresses": Case(
         "9", cache(f"from contextlib import suppress\nkey = {ALL_ARGUMENTS}\nwith suppress(KeyError):\n    return query_cache[key]\n"
                    "with suppress(Exception):  # here\n    query_cache[key] = func(conn, *args, **kwargs)\nreturn query_cache.get(key)"),

@@ -28,6 +28,7 @@ QUERIES = {
     "parameters": (f"{ALL} WHERE age > ?", 40),
     "quote": (f"{ALL} WHERE name = ?", "Siobhán O'Brien 4"),
 }
+FAULTS = {"failing": LookupError, "failing query": sqlite3.OperationalError}
 # The steps of exercise 12, with the functions' names and the patterns of such names.
 FUNCTIONS = dict(zip(("all users", "older users", "both"), NAMES["12"].items(), strict=True))
 OTHER = defaultdict(lambda: "checked", host="localhost", user="root", port=3306).__getitem__
@@ -48,7 +49,7 @@ def manager(number: str, observer: Observer, file: Path) -> None:
         blocks["bad query"] = functools.partial(form, "SELECT * FROM nowhere WHERE age > ?", 25)
     for step, enter in blocks.items():
         _block(observer, step, enter, sql)
-    for step, error in (("failing", LookupError), ("failing query", sqlite3.OperationalError)):
+    for step, error in FAULTS.items():
         _block(observer, step, blocks["rows"], sql, error("raised inside"))
 
 

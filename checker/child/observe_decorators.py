@@ -137,9 +137,8 @@ def transactional(observer: Observer, decorator, module) -> None:
 
 def retry(observer: Observer, decorator, _) -> None:
     def retrying(function, retries=RETRIES):
-        made = either(
-            lambda: decorator(retries=retries, delay=DELAY), lambda: decorator(retries, DELAY)
-        )
+        options = {"retries": retries, "delay": DELAY}
+        made = either(lambda: decorator(**options), lambda: decorator(*options.values()))
         return made(function) if callable(made) else made
 
     def now() -> float:
