@@ -199,6 +199,12 @@ class Judge:
         place = line if isinstance(line, str) else f"{self.file}:{line}" if line else self.file
         self._record(name, bool(passed), said, place, hint)
 
+    def follows(self, name: str, cause: str) -> None:
+        """If both checks failed, give the first one the reason of its cause, which is told once."""
+        if self.failed(name) and self.failed(cause):
+            why = {one: getattr(self.results[cause], one) for one in ("said", "place", "hint")}
+            self.results[name] = self.results[name]._replace(**why)
+
     def absent(self, name: str, said: str) -> None:
         """Fail the check for a missing function, unless importing the file failed: that is why."""
         if not self.error("import"):

@@ -116,8 +116,8 @@ def judge_concurrent(judge: Judge) -> bool:
         for line, seconds in judge.fact(step, "blocked") or []:
             said = f"time.sleep({seconds}) blocks the event loop"
             judge.check("async", False, said, line, "Which sleep() can be awaited?")
-    if judge.failed("async") and judge.number("overlap", "most") != 1:
-        judge.results.pop("concurrent", None)  # both start, but one blocks the event loop
+    if judge.number("overlap", "most") != 1:  # both start, but one blocks the event loop
+        judge.follows("concurrent", "async")
     return bool(judge.fact("functions", "found"))
 
 

@@ -315,7 +315,7 @@ def judge_demo(judge: Judge, after: set[str]) -> None:
             others = set(judge.source.decorators_of(name)) - {*inside(judge)}
             said = f"{name} is a value of type {kind} after decoration by @{' or @'.join(others)}"
             judge.check("demo rows", False, said, line, NO_RETURN.format("the decorator"))
-        elif not (line and judge.error("import")):
+        elif judge.run.done and not (line and judge.error("import")):
             where = "importing the file does not define" if line else "there is no function"
             judge.check("demo rows", number != "5", f"{where} {name}", line)
         return

@@ -44,8 +44,8 @@ KINDS = (
     (r"missing: .* same name", "Two people can have the same name. What makes a user the same user?",
      r"\bname *= *%|\bif\b.*name|unique.*name|name.*unique"),
     (r"missing: one after|more than once",
-     "What happens between two batches or pages? If you use an offset, by how much does it grow?",
-     r"offset\s*(\+=|=.*\+)"),
+     "What happens between two batches or pages? By how much does an offset grow, in which order of rows?",
+     r"\brand\(\)|offset\s*(\+=|=.*\+)"),
     (r"third page are missing", "", r"offset\s*\*|\*\s*offset"),
     (r"expected rows like", "", r"[\"']\s*select\b"),
     (r"the rows are neither", "", ORDER),
@@ -378,8 +378,9 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     said = f"the caller stopped after two items, and {said}"
     step = next(iter(STEPS[judge.exercise.number]))
     kept, made = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
-    if kept < made or (made and not left) or not judge.failed("closed"):  # else that says it all
-        _left_open(judge, "stop early", "stopped", said if left else "", name, STOP_EARLY.hint)
+    _left_open(judge, "stop early", "stopped", said if left else "", name, STOP_EARLY.hint)
+    if kept >= made:  # none is closed at the end either
+        judge.follows("stop early", "closed")
     if not left or not error:  # otherwise the error is the reason why it is open
         said = f"closing the generator before its end raises {describe(error)}" if error else ""
         place, hint = (judge.place_of(error), hint_for(error, "")) if error else (None, "")

@@ -138,7 +138,8 @@ def problems(verdict: Verdict) -> list[tuple[str, str, str]]:
     """Each problem, its place and a hint: of each failed check, or of the verdict itself."""
     if verdict.verdict == PASS:
         return []
-    checks = [(r.said, r.place, r.hint) for r in verdict.failed if r.decided]
+    found = [(r.said, r.place, r.hint) for r in verdict.failed if r.decided]
+    checks = list(dict.fromkeys(found))  # a reason that several checks share is told once
     whole = (verdict.said, verdict.place, verdict.hint)
     return checks if whole in checks else [whole, *checks]
 

@@ -210,7 +210,7 @@ def fetch_""").replace("return await asyncio", "return asyncio").replace("import
          changed(CONCURRENT, "users():\n    async with", "users():\n    await asyncio.sleep(3)\n    async with")),
     Case("sqlite3 without threads", "12",
          IN_THREADS.replace("asyncio.to_thread(fetch, ", "asyncio.sleep(0, fetch(").replace('")\n\nasync', '"))\n\nasync'),
-         WRONG, ("async",), "sqlite3 runs in the event loop's thread", 5),
+         WRONG, ("async", "concurrent"), "sqlite3 runs in the event loop's thread", 5),
     Case("time.sleep in a coroutine", "12",
          changed(CONCURRENT, "users():\n    async with", "users():\n    time.sleep(1)\n    async with").replace("import asyncio", "import asyncio, time"),
          WRONG, ("async",), "time.sleep(1) blocks the event loop", 5),
