@@ -44,7 +44,7 @@ KINDS = (
     (r"missing: .* same name", "Two people can have the same name. What makes a user the same user?",
      r"\bname *= *%|\bif\b.*name|unique.*name|name.*unique"),
     (r"missing: one after|more than once",
-     "What happens between two batches or pages? By how much does an offset grow, in which order of rows?",
+     "What happens between two batches or pages? How much does an offset grow, in which order?",
      r"\brand\(\)|offset\s*(\+=|=.*\+)"),
     (r"third page are missing", "", r"offset\s*\*|\*\s*offset"),
     (r"expected rows like", "", r"[\"']\s*select\b"),
