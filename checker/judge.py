@@ -182,11 +182,11 @@ class Judge:
 
     def sources(self) -> Iterator[tuple[str, Source, list[str]]]:
         """This file and the seed.py beside or above it, with the names in it that this file uses."""
-        path = self.source.path
+        path, text = self.source.path, self.source.text
         root = path.parents[self.file.count("/")]
-        for one in (path, path.parent / "seed.py", root / "seed.py"):
-            names = sorted((source := Source(one)).names(imported=False))
-            used = [name for name in names if re.search(rf"\b{name}\b", self.source.text)]
+        for one in dict.fromkeys((path, path.parent / "seed.py", root / "seed.py")):
+            source = self.source if one == path else Source(one)
+            used = [n for n in sorted(source.names(imported=False)) if re.search(rf"\b{n}\b", text)]
             yield one.relative_to(root).as_posix(), source, used
 
     def check(
@@ -200,7 +200,7 @@ class Judge:
         self._record(name, bool(passed), said, place, hint)
 
     def follows(self, name: str, cause: str) -> None:
-        """If both checks failed, give the first one the reason of its cause, which is told once."""
+        """If both checks failed, give `name` the reason of `cause`, so that it is printed only once."""
         if self.failed(name) and self.failed(cause):
             why = {one: getattr(self.results[cause], one) for one in ("said", "place", "hint")}
             self.results[name] = self.results[name]._replace(**why)

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable
 from functools import partial
-from itertools import chain, pairwise, takewhile
+from itertools import chain, pairwise
 
 from checker.checks import CHECKS
 from checker.child import observe_decorators as probe
@@ -96,10 +96,9 @@ def judge_with_db_connection(judge: Judge) -> None:
     for check, step, what in closes:
         if judge.number(step, "calls") and (check == "closed" or not judge.failed("closed")):
             is_open = judge.fact(step, "usable") or unclosed(judge.fact(step, "sqlite"))
-            said, line = f"after {what} the connection is still open", r"\.close\b"
-            line = marked(judge, line, r"\bconnect\(")
+            line = marked(judge, r"\.close\b", r"\bconnect\(")
             line = judge.source.line_of_call("connect") if line == judge.line else line
-            judge.check(check, not is_open, said, line)
+            judge.check(check, not is_open, f"after {what} the connection is still open", line)
 
 
 def judge_transactional(judge: Judge) -> None:
@@ -110,7 +109,7 @@ def judge_transactional(judge: Judge) -> None:
             stored = user_of(judge, step, number)[2:3] == ["committed"]
             said = f"after {call} the database does not hold the new email"
             judge.check("commits", stored, said, marked(judge, r"\.commit\b|'COMMIT"))
-            returned(judge, "result", step, call, ["result of", 1], how or None)
+            returned(judge, "result", step, call, ["result of", 1], number == 2 or None)
     for number, step in enumerate((*FAULTS, "stacked"), 3):
         fault, names = FAULTS.get(step, FAULTS["failing"]), inside(judge)
         what = f"{own(judge)} ran an UPDATE and raised {fault}, "
@@ -236,7 +235,7 @@ def _own_results(judge: Judge, check: str, how: str, cases: tuple, rows: dict) -
             if difference and not number and shared:
                 return  # it got another query's rows, which is reported already
             said = f"{what} returned a wrong result after other calls: {difference}"
-            for one in takewhile(case.__ne__, rows):
+            for one in list(rows)[: list(rows).index(case)]:
                 if not compare_rows(judge.fact(step), rows[one]):
                     other = words[one].removeprefix(f"`{case[0]}` and ")
                     said = f"{what} returned the rows of an earlier call with {other}"
@@ -247,10 +246,10 @@ def _own_results(judge: Judge, check: str, how: str, cases: tuple, rows: dict) -
 # ---------------------------------------------------- shared by these exercises
 
 
-def own(judge: Judge, *call: str, retries: int = probe.RETRIES) -> str:
-    """Name the probe's function, or a call of it, so that nobody takes it for the answer's own."""
-    options = f"(retries={retries})" * (judge.exercise.number == "8")
-    return f"the checker's {' '.join(('function', *call))}, decorated with @{inside(judge)[0]}{options},"
+def own(judge: Judge, call: str = "", retries: int = probe.RETRIES) -> str:
+    """Describe the checker's function, or a call of it: the answer has a function of the same name."""
+    decorator = inside(judge)[0] + f"(retries={retries})" * (judge.exercise.number == "8")
+    return f"the checker's function{call and f' {call}'}, decorated with @{decorator},"
 
 
 def inside(judge: Judge) -> tuple[str, ...]:

@@ -71,8 +71,9 @@ def judge_seed(judge: Judge) -> bool:
         judge.crashed(CALLS[failed], "first run", f"{failed}()")
     if CALLS.get(failed) == "database" or not _connected(judge, "database"):
         return True
-    names = ", ".join(judge.evidence("first run", "databases") or []) or "none"
-    said = "" if re.search(r"(?i)\balx_prodev(?=,|$)", names) else f"the databases are {names}"
+    names = judge.evidence("first run", "databases") or []
+    said = f"the databases are {', '.join(names) or 'none'}"
+    said = "" if "alx_prodev" in map(str.lower, names) else said
     _compared(judge, "database", said, "first run", "create_database")
     if failed == "create_table":
         return True
@@ -364,7 +365,7 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     share = min(1.0, sent / (judge.evidence("grow", "bytes") or 1))
     fetch = source.line_with(BUFFERED)
     fetch = fetch or source.line_of_call("fetchall", "list", "append", inside=(name,))
-    for place, one, used in judge.sources():
+    for place, one, used in judge.sources() if share >= LAZY_SHARE else ():
         for buffered in filter(None, (one.line_with(BUFFERED, function) for function in used)):
             fetch = f"{place}:{buffered}"
     said = f"after one next(), the server had already sent {share:.0%} of the table"
@@ -376,9 +377,9 @@ def _laziness(judge: Judge, first: str, name: str) -> None:
     if (judge.evidence("collected", "left") or 0) >= left:
         said = f"{count(left, 'connection')} stays open"
     said = f"the caller stopped after two items, and {said}"
+    _left_open(judge, "stop early", "stopped", said if left else "", name, STOP_EARLY.hint)
     step = next(iter(STEPS[judge.exercise.number]))
     kept, made = (judge.evidence(f"{step} done", one) or 0 for one in ("left", "made"))
-    _left_open(judge, "stop early", "stopped", said if left else "", name, STOP_EARLY.hint)
     if kept >= made:  # none is closed at the end either
         judge.follows("stop early", "closed")
     if not left or not error:  # otherwise the error is the reason why it is open

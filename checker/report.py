@@ -139,7 +139,7 @@ def problems(verdict: Verdict) -> list[tuple[str, str, str]]:
     if verdict.verdict == PASS:
         return []
     found = [(r.said, r.place, r.hint) for r in verdict.failed if r.decided]
-    checks = list(dict.fromkeys(found))  # a reason that several checks share is told once
+    checks = list(dict.fromkeys(found))  # several checks may have the same reason
     whole = (verdict.said, verdict.place, verdict.hint)
     return checks if whole in checks else [whole, *checks]
 
